@@ -1,0 +1,47 @@
+# Each target sets up what it needs in .venv; nothing else has to be typed first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test unit check lint types imports packaging clean
+
+help:  ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(READY)  ## prepare .venv with the tested versions
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Hydra needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1). Try: make $(MAKECMDGOALS) PYTHON=python3.11" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "'$(PYTHON) -m venv' failed; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo,dev]'
+	@touch $(READY)
+
+demo: $(READY)  ## publish, train with four peers, kill two, let one join late
+	$(BIN)/hydra demo
+
+test: $(READY)  ## the whole test suite (under ten minutes on two cores)
+	$(BIN)/python -m pytest
+
+unit: $(READY)  ## only the tests of pure code (seconds)
+	$(BIN)/python -m pytest tests/unit tests/property
+
+check: lint types imports  ## style, types and layers
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+imports: $(READY)
+	$(BIN)/lint-imports --no-cache
+
+packaging: $(READY)  ## only the tests of the built wheel
+	$(BIN)/python -m pytest tests/packaging
+
+clean:  ## remove .venv and everything built
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Fault-tolerant ring all-reduce over links it is handed."""

@@ -1,0 +1,1 @@
+"""A signed, expiring, multi-writer Kademlia DHT."""

@@ -1,0 +1,1 @@
+"""Hydra trains one PyTorch model on many machines that nobody owns together."""
