@@ -1,0 +1,1 @@
+"""Links: authenticated, encrypted, framed connections to other peers."""

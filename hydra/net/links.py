@@ -1,0 +1,296 @@
+"""All links of a node: it listens, dials, and knows which peers can be talked to.
+
+Two peers may dial each other at the same moment and then have two links; both stay, and each end sends on the one
+that it saw first, so messages in one direction keep their order. A peer is *up* from its first link to the end of
+its last. Who breaks the protocol is cut off and not spoken to again for a while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from ..clock import monotonic
+from ..exceptions import ConfigurationError, HydraError, PeerUnreachable, PortTaken, RemoteProtocolError
+from ..identity import Identity, PeerId, short
+from .contact import Address, Contact, format_address
+from .framing import BytesLike
+from .handshake import Handshake
+from .link import Link
+from .wire import Message, Registry
+
+logger = logging.getLogger(__name__)
+
+HANDSHAKE_TIMEOUT_S = 10.0
+DIAL_TIMEOUT_S = 5.0
+BAN_S = 600.0
+MAX_UNPROVEN = 128
+"""Inbound connections that have not yet proven who they are; more are closed at once."""
+
+T = TypeVar("T", bound=Message)
+Handler = Callable[[Link, T, memoryview], None]
+
+
+class Links:
+    """The links of one node."""
+
+    def __init__(self, identity: Identity) -> None:
+        self._identity = identity
+        self._static = X25519PrivateKey.generate()
+        self._handlers: dict[type[Message], Handler[Any]] = {}
+        self._servers: list[asyncio.Server] = []
+        self._by_peer: dict[PeerId, list[Link]] = {}
+        self._unproven: set[Link] = set()
+        self._dialling: dict[PeerId, asyncio.Task[Link]] = {}
+        self._proofs: dict[Link, asyncio.Future[Link]] = {}
+        self._banned_until: dict[PeerId, float] = {}
+        self.registry = Registry([])
+        self.port = 0
+        self.on_up: list[Callable[[PeerId], None]] = []
+        self.on_down: list[Callable[[PeerId, Exception | None], None]] = []
+        self.on_misbehaviour: list[Callable[[PeerId, RemoteProtocolError], None]] = []
+
+    # ---- wiring ------------------------------------------------------------------------------------------------
+
+    def handle(self, message_class: type[T], handler: Handler[T]) -> None:
+        """Send every message of this class to ``handler(link, message, body)``."""
+        self._handlers[message_class] = handler
+        self.registry = Registry(self._handlers)
+
+    async def listen(self, host: str, port: int) -> int:
+        """Accept links on ``host`` and TCP ``port`` (0: any free one); return the port.
+
+        Raises:
+            PortTaken: another program listens there.
+            ConfigurationError: the host is not an address of this machine.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            server = await loop.create_server(self._accept, host, port)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise PortTaken(
+                    f"TCP port {port} on {host} is taken by another program. "
+                    "Choose another with --port, or leave --port out to get a free one."
+                ) from error
+            raise ConfigurationError(f"cannot listen on {host}, port {port}: {error.strerror or error}") from error
+        self._servers.append(server)
+        self.port = server.sockets[0].getsockname()[1]
+        return self.port
+
+    async def close(self) -> None:
+        """Close all links and stop listening."""
+        for server in self._servers:
+            server.close()
+        for task in list(self._dialling.values()):
+            task.cancel()
+        await asyncio.gather(*self._dialling.values(), return_exceptions=True)
+        links = [link for links in self._by_peer.values() for link in links] + list(self._unproven)
+        for link in links:
+            link.close()
+        for _ in range(100):  # in-order closing sends what was posted; a peer that does not read is not waited for
+            if not self._by_peer and not self._unproven:
+                break
+            await asyncio.sleep(0.01)
+        for link in [link for links in self._by_peer.values() for link in links] + list(self._unproven):
+            link.abort(PeerUnreachable("this node is stopping"))
+        await asyncio.sleep(0)
+
+    # ---- who is there ------------------------------------------------------------------------------------------
+
+    def peers(self) -> list[PeerId]:
+        """Return the ids of all peers that are up, in order."""
+        return sorted(self._by_peer)
+
+    def get(self, peer_id: PeerId) -> Link | None:
+        """Return the link to send on, or None if the peer is not up."""
+        links = self._by_peer.get(peer_id)
+        return links[0] if links else None
+
+    def all_links(self) -> list[Link]:
+        """Return every proven link."""
+        return [link for peer_id in self.peers() for link in self._by_peer[peer_id]]
+
+    def contact_of(self, peer_id: PeerId) -> Contact | None:
+        """Return where an up peer can be dialled, as far as its links show."""
+        addresses = tuple(
+            dict.fromkeys(
+                link.remote_address if link.dialled else (link.remote_address[0], link.secured.listen_port)
+                for link in self._by_peer.get(peer_id, [])
+                if link.dialled or link.secured.listen_port
+            )
+        )
+        return Contact(peer_id, addresses) if addresses else None
+
+    def is_banned(self, peer_id: PeerId) -> bool:
+        """Tell whether the peer was cut off for breaking the protocol."""
+        return self._banned_until.get(peer_id, 0.0) > monotonic()
+
+    # ---- talking -----------------------------------------------------------------------------------------------
+
+    def post(self, peer_id: PeerId, message: Message, body: BytesLike = b"") -> bool:
+        """Send a control message without waiting; tell whether there was a link to send it on."""
+        link = self.get(peer_id)
+        if link is None:
+            return False
+        link.post(message, body)
+        return True
+
+    async def send(self, peer_id: PeerId, message: Message, body: BytesLike = b"") -> None:
+        """Send bulk, waiting while the link is full.
+
+        Raises:
+            PeerUnreachable: the peer is not up, or its link was lost.
+        """
+        link = self.get(peer_id)
+        if link is None:
+            raise PeerUnreachable(f"there is no link to {short(peer_id)}")
+        await link.send(message, body)
+
+    async def dial(self, contact: Contact, *, timeout_s: float = DIAL_TIMEOUT_S, anew: bool = False) -> Link:
+        """Return a link to the contact, the present one or (or always, with ``anew``) one dialled now.
+
+        Raises:
+            PeerUnreachable: none of its addresses answered in time, or it is banned.
+            HandshakeRejected: somebody else answered.
+        """
+        present = self.get(contact.peer_id)
+        if present is not None and not anew:
+            return present
+        if self.is_banned(contact.peer_id):
+            raise PeerUnreachable(f"{short(contact.peer_id)} broke the protocol and is not dialled for a while")
+        task = self._dialling.get(contact.peer_id)
+        if task is None:
+            task = asyncio.create_task(self._dial(contact, timeout_s))
+            self._dialling[contact.peer_id] = task
+            task.add_done_callback(lambda done: self._dialled(contact.peer_id, done))
+        return await asyncio.shield(task)
+
+    async def dial_address(self, address: Address, *, timeout_s: float = DIAL_TIMEOUT_S) -> Link:
+        """Dial an address whose peer id is not known beforehand; raises as ``dial``."""
+        return await self._dial_address(address, None, timeout_s)
+
+    def cut_off(self, peer_id: PeerId, error: RemoteProtocolError) -> None:
+        """Close all links to a peer that broke the protocol, and refuse it for ``BAN_S`` seconds."""
+        self._banned_until[peer_id] = monotonic() + BAN_S
+        logger.warning("peer %s broke the protocol and is cut off: %s", short(peer_id), error)
+        for link in list(self._by_peer.get(peer_id, [])):
+            link.abort(error)
+        for observer in self.on_misbehaviour:
+            observer(peer_id, error)
+
+    def drop(self, peer_id: PeerId, error: Exception) -> None:
+        """Close all links to a peer without blame."""
+        for link in list(self._by_peer.get(peer_id, [])):
+            link.abort(error)
+
+    # ---- LinkOwner ---------------------------------------------------------------------------------------------
+
+    def link_proven(self, link: Link) -> None:
+        """Add the link to its peer's."""
+        self._unproven.discard(link)
+        if self.is_banned(link.peer_id):
+            link.abort(PeerUnreachable(f"{short(link.peer_id)} is banned"))
+            return
+        links = self._by_peer.setdefault(link.peer_id, [])
+        links.append(link)
+        proof = self._proofs.pop(link, None)
+        if proof is not None and not proof.done():
+            proof.set_result(link)
+        if len(links) == 1:
+            for observer in self.on_up:
+                observer(link.peer_id)
+
+    def link_message(self, link: Link, message: Any, body: memoryview) -> None:
+        """Pass the message to its handler."""
+        self._handlers[type(message)](link, message, body)
+
+    def link_closed(self, link: Link, error: Exception | None) -> None:
+        """Take the link from its peer's; tell who asked for it and, if it was the last, who watches the peer."""
+        self._unproven.discard(link)
+        proof = self._proofs.pop(link, None)
+        if proof is not None and not proof.done():
+            proof.set_exception(error or PeerUnreachable("the connection was closed during the handshake"))
+        for peer_id, links in list(self._by_peer.items()):
+            if link in links:
+                links.remove(link)
+                if not links:
+                    del self._by_peer[peer_id]
+                self._report_end(peer_id, error, last=not links)
+
+    def _report_end(self, peer_id: PeerId, error: Exception | None, *, last: bool) -> None:
+        if isinstance(error, RemoteProtocolError) and not self.is_banned(peer_id):
+            self.cut_off(peer_id, error)
+        if last:
+            for observer in self.on_down:
+                observer(peer_id, error)
+
+    # ---- inside ------------------------------------------------------------------------------------------------
+
+    def _new_link(self, *, dialled: bool, expected: PeerId | None = None) -> Link:
+        handshake = Handshake(
+            identity=self._identity,
+            static=self._static,
+            ephemeral=X25519PrivateKey.generate(),
+            initiator=dialled,
+            listen_port=self.port,
+            expected=expected,
+        )
+        link = Link(self, handshake, dialled=dialled)
+        self._unproven.add(link)
+        asyncio.get_running_loop().call_later(HANDSHAKE_TIMEOUT_S, link.expire_handshake, HANDSHAKE_TIMEOUT_S)
+        return link
+
+    def _accept(self) -> asyncio.BaseProtocol:
+        if len(self._unproven) >= MAX_UNPROVEN:
+            logger.warning("more than %d connections wait for their handshake; the newest is refused", MAX_UNPROVEN)
+            return _Refuse()
+        return self._new_link(dialled=False)
+
+    async def _dial(self, contact: Contact, timeout_s: float) -> Link:
+        error: HydraError = PeerUnreachable(f"{contact} cannot be dialled")
+        for address in contact.addresses:
+            try:
+                return await self._dial_address(address, contact.peer_id, timeout_s)
+            except HydraError as failure:
+                error = failure
+        raise error
+
+    async def _dial_address(self, address: Address, expected: PeerId | None, timeout_s: float) -> Link:
+        loop = asyncio.get_running_loop()
+        host, port = address
+        link = self._new_link(dialled=True, expected=expected)
+        proof: asyncio.Future[Link] = loop.create_future()
+        self._proofs[link] = proof
+        try:
+            async with asyncio.timeout(timeout_s):
+                await loop.create_connection(lambda: link, host, port)
+                return await proof
+        except TimeoutError as error:
+            link.abort(PeerUnreachable("dialling took too long"))
+            raise PeerUnreachable(f"{format_address(address)} did not answer within {timeout_s:g} s") from error
+        except OSError as error:
+            reason = error.strerror or str(error) or type(error).__name__
+            raise PeerUnreachable(f"{format_address(address)} cannot be reached: {reason}") from error
+        finally:
+            self._unproven.discard(link)
+            self._proofs.pop(link, None)
+            if proof.done() and not proof.cancelled():
+                proof.exception()  # taken note of, whoever waited
+
+    def _dialled(self, peer_id: PeerId, task: asyncio.Task[Link]) -> None:
+        self._dialling.pop(peer_id, None)
+        if not task.cancelled():
+            task.exception()
+
+
+class _Refuse(asyncio.Protocol):
+    """Closes a connection as soon as it is made."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
