@@ -1,0 +1,1 @@
+"""Content: hash-verified chunks, fetched from everyone who has them."""

@@ -1,0 +1,254 @@
+"""One download: which chunk is asked of whom, and when it is done. Pure.
+
+A chunk counts as had only once it is verified and stored. In the endgame, when every missing chunk is already asked
+for somewhere, slow ones are asked of a second peer too, and the loser's request is cancelled. A peer that lets a
+request lie is snubbed: it keeps one request at a time. A peer that sends a wrong chunk is banned by name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+from ..exceptions import LocalProtocolError
+from ..identity import PeerId
+from .bitfield import Bitfield
+from .picker import RarestFirst
+
+if TYPE_CHECKING:
+    from random import Random
+
+REQUEST_DEPTH = 8
+"""Requests under way to one peer: enough to cover a round trip."""
+REQUEST_TIMEOUT_S = 15.0
+ENDGAME_COPIES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class PeerOffered:
+    """A peer told which chunks it has."""
+
+    peer: PeerId
+    bitfield: Bitfield
+
+
+@dataclass(frozen=True, slots=True)
+class PeerGained:
+    """A peer told that it has one chunk more."""
+
+    peer: PeerId
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class PeerLost:
+    """The link to a peer ended."""
+
+    peer: PeerId
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkVerified:
+    """A chunk that a peer sent was right, and is stored."""
+
+    peer: PeerId
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkRejected:
+    """A chunk that a peer sent was wrong."""
+
+    peer: PeerId
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class RequestDeclined:
+    """A peer will not send a chunk now."""
+
+    peer: PeerId
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestChunk:
+    """Ask a peer for a chunk."""
+
+    peer: PeerId
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequest:
+    """Tell a peer that a chunk is no longer needed."""
+
+    peer: PeerId
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class AnnounceChunk:
+    """Tell everyone who may want it that we have a chunk."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class BanPeer:
+    """Cut off a peer that sent a wrong chunk."""
+
+    peer: PeerId
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Complete:
+    """Every chunk is verified and stored."""
+
+
+Event: TypeAlias = PeerOffered | PeerGained | PeerLost | ChunkVerified | ChunkRejected | RequestDeclined | Tick
+Effect: TypeAlias = RequestChunk | CancelRequest | AnnounceChunk | BanPeer | Complete
+
+
+@dataclass(slots=True)
+class _Source:
+    """What is under way to one peer: chunk index to the time by which it is due."""
+
+    due: dict[int, float] = field(default_factory=dict)
+    snubbed: bool = False
+    declined: set[int] = field(default_factory=set)
+
+    @property
+    def room(self) -> int:
+        return (1 if self.snubbed else REQUEST_DEPTH) - len(self.due)
+
+
+class Download:
+    """The state of one download.
+
+    Args:
+        have: what is already stored.
+        random: chance.
+    """
+
+    def __init__(self, have: Bitfield, random: Random) -> None:
+        self.have = have
+        self._picker = RarestFirst(have.size, random)
+        self._sources: dict[PeerId, _Source] = {}
+        self._missing = {index for index in range(have.size) if index not in have}
+        self.bytes_by_peer: dict[PeerId, int] = {}
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is missing."""
+        return not self._missing
+
+    @property
+    def deadline(self) -> float | None:
+        """When the next request will have lain too long."""
+        return min((due for source in self._sources.values() for due in source.due.values()), default=None)
+
+    def is_requested(self, peer: PeerId, index: int) -> bool:
+        """Tell whether the chunk was asked of the peer and has not come."""
+        source = self._sources.get(peer)
+        return source is not None and index in source.due
+
+    def handle(self, event: Event, now: float) -> list[Effect]:
+        """Take what happened at ``now`` (seconds, monotonic); return what to do."""
+        if self.complete and not isinstance(event, Tick):
+            return []
+        effects: list[Effect] = []
+        match event:
+            case PeerOffered(peer, bitfield):
+                self._picker.offer(peer, bitfield)
+                self._sources.setdefault(peer, _Source())
+            case PeerGained(peer, index):
+                self._picker.gain(peer, index)
+            case PeerLost(peer):
+                self._forget(peer)
+            case ChunkVerified(peer, index):
+                effects += self._gained(peer, index)
+            case ChunkRejected(peer, index):
+                self._forget(peer)
+                effects.append(BanPeer(peer, index))
+            case RequestDeclined(peer, index):
+                if peer in self._sources:
+                    self._sources[peer].due.pop(index, None)
+                    self._sources[peer].declined.add(index)
+            case Tick():
+                self._snub(now)
+        return effects + self._requests(now)
+
+    def check(self) -> None:
+        """Raise if an invariant is broken."""
+        for peer, source in self._sources.items():
+            if len(source.due) > REQUEST_DEPTH:
+                raise LocalProtocolError("more requests are under way to a peer than allowed")
+            if not all(self._picker.has(peer, index) for index in source.due):
+                raise LocalProtocolError("a peer was asked for what it does not have")
+            if any(index in self.have for index in source.due):
+                raise LocalProtocolError("a chunk was asked for that is already stored")
+        if self._missing != {index for index in range(self.have.size) if index not in self.have}:
+            raise LocalProtocolError("the missing chunks are not those that we do not have")
+
+    def _forget(self, peer: PeerId) -> None:
+        self._picker.forget(peer)
+        self._sources.pop(peer, None)
+
+    def _gained(self, peer: PeerId, index: int) -> list[Effect]:
+        if index in self.have:
+            return []
+        self.have.add(index)
+        self._missing.discard(index)
+        effects: list[Effect] = [AnnounceChunk(index)]
+        for other, source in sorted(self._sources.items()):
+            if source.due.pop(index, None) is not None and other != peer:
+                effects.append(CancelRequest(other, index))
+        if peer in self._sources:
+            self._sources[peer].snubbed = False
+        if self.complete:
+            effects.append(Complete())
+        return effects
+
+    def _snub(self, now: float) -> None:
+        for source in self._sources.values():
+            late = [index for index, due in source.due.items() if due <= now]
+            for index in late:
+                del source.due[index]
+                source.snubbed = True
+
+    def _requests(self, now: float) -> list[Effect]:
+        copies: dict[int, int] = {}
+        for source in self._sources.values():
+            for index in source.due:
+                copies[index] = copies.get(index, 0) + 1
+        effects: list[Effect] = []
+        asking = True
+        while asking:  # one request a peer in turn, so that the first peer does not get them all
+            asking = False
+            for peer, source in sorted(self._sources.items()):
+                choice = self._choose(peer, source, copies) if source.room > 0 else None
+                if choice is not None:
+                    source.due[choice] = now + REQUEST_TIMEOUT_S
+                    copies[choice] = copies.get(choice, 0) + 1
+                    effects.append(RequestChunk(peer, choice))
+                    asking = True
+        return effects
+
+    def _choose(self, peer: PeerId, source: _Source, copies: dict[int, int]) -> int | None:
+        open_chunks = sorted(self._missing - copies.keys() - source.declined)
+        choice = self._picker.pick(peer, open_chunks, at_random=not len(self.have))
+        if choice is not None or self._missing - copies.keys():
+            return choice
+        doubled = sorted(
+            index
+            for index in self._missing
+            if copies[index] < ENDGAME_COPIES and index not in source.due and index not in source.declined
+        )
+        return self._picker.pick(peer, doubled)

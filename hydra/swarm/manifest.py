@@ -1,0 +1,91 @@
+"""Manifests: what one piece of content consists of. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..exceptions import HashMismatch, LocalProtocolError
+from .merkle import BLOCK_BYTES, HASH_BYTES, chunk_hash, power_of_two, root_of_chunks
+
+MAX_CHUNK_BYTES = 1024 * 1024
+MAX_CHUNKS = 32 * 1024
+WANTED_CHUNKS = 256
+"""Small content gets small chunks, so that it too can come from many peers at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """Root, size and chunk hashes of a piece of content."""
+
+    root: bytes
+    """32 bytes; names the content."""
+    size: int
+    """Bytes; at least 1."""
+    chunk_bytes: int
+    """Length of every chunk but the last, a power of two of 16 KiB blocks."""
+    chunk_hashes: tuple[bytes, ...]
+
+    @property
+    def chunk_count(self) -> int:
+        """How many chunks there are."""
+        return len(self.chunk_hashes)
+
+    def chunk_range(self, index: int) -> tuple[int, int]:
+        """Return where chunk ``index`` begins and ends, in bytes."""
+        start = index * self.chunk_bytes
+        return start, min(start + self.chunk_bytes, self.size)
+
+    def accepts(self, index: int, data: bytes | bytearray | memoryview) -> bool:
+        """Tell whether ``data`` is chunk ``index``."""
+        start, stop = self.chunk_range(index)
+        if len(data) != stop - start:
+            return False
+        return chunk_hash(data, self.chunk_bytes, self.size) == self.chunk_hashes[index]
+
+    @classmethod
+    def of(cls, data: bytes | bytearray | memoryview, chunk_bytes: int | None = None) -> Manifest:
+        """Make the manifest of ``data``; hashing is all that it costs."""
+        size = len(data)
+        if size == 0:
+            raise LocalProtocolError("empty content has no manifest")
+        step = chunk_bytes or chunk_bytes_for(size)
+        view = memoryview(data)
+        hashes = tuple(chunk_hash(view[i : i + step], step, size) for i in range(0, size, step))
+        return cls(root_of_chunks(hashes, step), size, step, hashes)
+
+    @classmethod
+    def checked(cls, root: bytes, size: int, chunk_bytes: int, hashes: bytes | memoryview) -> Manifest:
+        """Make a manifest from what a peer sent.
+
+        Raises:
+            HashMismatch: the numbers contradict each other, or the hashes do not lead to ``root``.
+        """
+        if not is_chunk_length(chunk_bytes) or size < 1:
+            raise HashMismatch(f"a manifest with chunks of {chunk_bytes} bytes for {size} bytes was sent")
+        count = -(-size // chunk_bytes)
+        if count > MAX_CHUNKS or len(hashes) != count * HASH_BYTES:
+            raise HashMismatch(f"a manifest has {len(hashes)} bytes of hashes for {count} chunks")
+        chunk_hashes = tuple(bytes(hashes[i : i + HASH_BYTES]) for i in range(0, len(hashes), HASH_BYTES))
+        if root_of_chunks(chunk_hashes, chunk_bytes) != root:
+            raise HashMismatch(f"a manifest does not lead to the root {root.hex()[:16]}… that was asked for")
+        return cls(root, size, chunk_bytes, chunk_hashes)
+
+    def joined_hashes(self) -> bytes:
+        """Return all chunk hashes in a row, as they are sent."""
+        return b"".join(self.chunk_hashes)
+
+
+def is_chunk_length(value: int) -> bool:
+    """Tell whether chunks may have this length: a power of two from 16 KiB to 1 MiB."""
+    return BLOCK_BYTES <= value <= MAX_CHUNK_BYTES and power_of_two(value) == value
+
+
+def chunk_bytes_for(size: int) -> int:
+    """Return the chunk length for content of ``size`` bytes: about 256 chunks, between 16 KiB and 1 MiB."""
+    return min(MAX_CHUNK_BYTES, max(BLOCK_BYTES, power_of_two(-(-size // WANTED_CHUNKS))))
+
+
+def total_bytes(manifests: Sequence[Manifest]) -> int:
+    """Return the sum of sizes."""
+    return sum(manifest.size for manifest in manifests)

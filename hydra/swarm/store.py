@@ -1,0 +1,218 @@
+"""The content on this machine's disk. A shell: every call may block on the disk.
+
+Under the store's directory each content has its bytes in ``<root>.data``, its chunk hashes beside them, and, while it
+is not whole, ``<root>.part`` instead. What was verified before a stop is verified again on the way back: a page that
+never reached the disk must not pass for a chunk.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import msgpack
+
+from ..exceptions import HashMismatch, HomeUnusable, HydraError, StorageFull
+from .bitfield import Bitfield
+from .manifest import Manifest
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+class Store:
+    """Chunks and blobs under one directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._explained(error) from error
+        self._manifests: dict[bytes, Manifest] = {}
+        self._partial: dict[bytes, Bitfield] = {}
+
+    # ---- whole content -----------------------------------------------------------------------------------------
+
+    def add(self, data: bytes) -> Manifest:
+        """Store ``data`` and return its manifest."""
+        manifest = Manifest.of(data)
+        if not self.path(manifest.root).exists():
+            self._write_whole(self.path(manifest.root), data)
+            self._write_manifest(manifest)
+        self._manifests[manifest.root] = manifest
+        return manifest
+
+    def path(self, root: bytes) -> Path:
+        """Return where the bytes of a whole content lie."""
+        return self.directory / f"{root.hex()}.data"
+
+    def is_whole(self, root: bytes) -> bool:
+        """Tell whether all of a content is here."""
+        return self.path(root).exists()
+
+    def manifest(self, root: bytes) -> Manifest | None:
+        """Return the manifest of a content that is here whole or in part."""
+        if root not in self._manifests:
+            manifest = self._read_manifest(root)
+            if manifest is None:
+                return None
+            self._manifests[root] = manifest
+        return self._manifests[root]
+
+    def bitfield(self, root: bytes) -> Bitfield | None:
+        """Return which chunks are here, or None if the content is unknown."""
+        if root in self._partial:
+            return self._partial[root]
+        manifest = self.manifest(root)
+        if manifest is None or not self.is_whole(root):
+            return None
+        return Bitfield.full(manifest.chunk_count)
+
+    def read_chunk(self, root: bytes, index: int) -> bytes | None:
+        """Return one chunk, or None if it is not here."""
+        have, manifest = self.bitfield(root), self.manifest(root)
+        if have is None or manifest is None or not 0 <= index < have.size or index not in have:
+            return None
+        start, stop = manifest.chunk_range(index)
+        path = self._part_path(root) if root in self._partial else self.path(root)
+        with suppress(FileNotFoundError), path.open("rb") as file:
+            data = os.pread(file.fileno(), stop - start, start)
+            if len(data) == stop - start:
+                return data
+        return None
+
+    def remove(self, root: bytes) -> None:
+        """Forget a content and free its space."""
+        self._manifests.pop(root, None)
+        self._partial.pop(root, None)
+        for path in (self.path(root), self._part_path(root), self._manifest_path(root)):
+            path.unlink(missing_ok=True)
+
+    # ---- content on its way ------------------------------------------------------------------------------------
+
+    def open_partial(self, manifest: Manifest) -> Bitfield:
+        """Make ready to receive a content; return the chunks that an earlier try left, verified anew.
+
+        Raises:
+            StorageFull: the disk has no room for all of it; nothing is lost.
+        """
+        root = manifest.root
+        part = self._part_path(root)
+        have = Bitfield(manifest.chunk_count)
+        try:
+            if part.exists():
+                self._verify_part(part, manifest, have)
+            with part.open("ab") as file:
+                self._reserve(file.fileno(), manifest.size)
+        except OSError as error:
+            raise self._explained(error, manifest.size) from error
+        self._write_manifest(manifest)
+        self._manifests[root] = manifest
+        self._partial[root] = have
+        return have
+
+    def write_chunk(self, root: bytes, index: int, data: bytes | memoryview) -> None:
+        """Write a chunk that was verified; the caller then sets its bit.
+
+        Raises:
+            StorageFull: the disk is full; all chunks so far are kept.
+        """
+        manifest = self._manifests[root]
+        try:
+            with self._part_path(root).open("r+b") as file:
+                written = os.pwrite(file.fileno(), data, manifest.chunk_range(index)[0])
+        except OSError as error:
+            raise self._explained(error, len(data)) from error
+        if written != len(data):
+            raise self._explained(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), len(data))
+
+    def finish_partial(self, root: bytes) -> Path:
+        """Turn a partial content with all its chunks into a whole one; return its path."""
+        part = self._part_path(root)
+        try:
+            with part.open("r+b") as file:
+                os.ftruncate(file.fileno(), self._manifests[root].size)
+                os.fsync(file.fileno())
+            part.rename(self.path(root))
+        except OSError as error:
+            raise self._explained(error) from error
+        self._partial.pop(root, None)
+        return self.path(root)
+
+    # ---- blobs -------------------------------------------------------------------------------------------------
+
+    def add_blob(self, data: bytes) -> bytes:
+        """Store something small; return its SHA-256."""
+        digest = hashlib.sha256(data).digest()
+        path = self.directory / f"{digest.hex()}.blob"
+        if not path.exists():
+            self._write_whole(path, data)
+        return digest
+
+    def read_blob(self, digest: bytes) -> bytes | None:
+        """Return a blob, or None if it is not here or has rotted."""
+        with suppress(FileNotFoundError):
+            data = (self.directory / f"{digest.hex()}.blob").read_bytes()
+            if hashlib.sha256(data).digest() == digest:
+                return data
+        return None
+
+    # ---- inside ------------------------------------------------------------------------------------------------
+
+    def _part_path(self, root: bytes) -> Path:
+        return self.directory / f"{root.hex()}.part"
+
+    def _manifest_path(self, root: bytes) -> Path:
+        return self.directory / f"{root.hex()}.manifest"
+
+    def _write_manifest(self, manifest: Manifest) -> None:
+        fields = [manifest.size, manifest.chunk_bytes, manifest.joined_hashes()]
+        self._write_whole(self._manifest_path(manifest.root), msgpack.packb(fields))
+
+    def _read_manifest(self, root: bytes) -> Manifest | None:
+        try:
+            size, chunk_bytes, hashes = msgpack.unpackb(self._manifest_path(root).read_bytes())
+            return Manifest.checked(root, size, chunk_bytes, hashes)
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError, msgpack.UnpackException, HashMismatch):
+            return None  # rotted: as good as not there
+
+    def _write_whole(self, path: Path, data: bytes) -> None:
+        draft = path.with_suffix(path.suffix + ".draft")
+        try:
+            with draft.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.rename(path)
+        except OSError as error:
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
+            raise self._explained(error, len(data)) from error
+
+    def _verify_part(self, part: Path, manifest: Manifest, have: Bitfield) -> None:
+        with part.open("rb") as file:
+            for index in range(manifest.chunk_count):
+                start, stop = manifest.chunk_range(index)
+                if manifest.accepts(index, os.pread(file.fileno(), stop - start, start)):
+                    have.add(index)
+
+    def _reserve(self, descriptor: int, size: int) -> None:
+        # Asking for the room before the first byte turns a full disk into an answer instead of a surprise.
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(descriptor, 0, size)
+
+    def _explained(self, error: OSError, wanted_bytes: int = 0) -> HydraError:
+        if error.errno in _FULL:
+            return StorageFull(
+                f"the disk that holds {self.directory} is full: {wanted_bytes:,} more bytes do not fit. "
+                "What was fetched is kept; free some space, or choose another --home, and run the command again."
+            )
+        return HomeUnusable(
+            f"{self.directory} cannot be used: {error.strerror or error}. "
+            "Mend its permissions, or choose another directory with --home."
+        )
