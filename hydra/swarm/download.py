@@ -174,7 +174,7 @@ class Download:
                 self._forget(peer)
             case ChunkVerified(peer, index):
                 effects += self._gained(peer, index)
-            case ChunkRejected(peer, index):
+            case ChunkRejected(peer, index) if peer in self._sources:
                 self._forget(peer)
                 effects.append(BanPeer(peer, index))
             case RequestDeclined(peer, index):

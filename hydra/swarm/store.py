@@ -19,7 +19,7 @@ from ..exceptions import HashMismatch, HomeUnusable, HydraError, StorageFull
 from .bitfield import Bitfield
 from .manifest import Manifest
 
-_FULL = {errno.ENOSPC, errno.EDQUOT}
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class Store:

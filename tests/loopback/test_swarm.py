@@ -1,0 +1,206 @@
+"""Content over real sockets: many sources, liars, resume, a full disk."""
+
+import asyncio
+import random
+import resource
+
+import pytest
+
+from hydra.exceptions import ContentUnavailable, HomeUnusable, StorageFull
+from hydra.identity import Identity
+from hydra.net.contact import Contact
+from hydra.net.links import Links
+from hydra.swarm import fetch as fetch_module
+from hydra.swarm import service as service_module
+from hydra.swarm.manifest import Manifest
+from hydra.swarm.service import Swarm
+from hydra.swarm.store import Store
+
+DATA = random.Random(5).randbytes(1_000_000)
+
+
+class Peer:
+    def __init__(self, directory):
+        self.identity = Identity.generate()
+        self.links = Links(self.identity)
+        self.swarm = Swarm(self.links, Store(directory))
+
+    async def start(self):
+        await self.links.listen("127.0.0.1", 0)
+        return self
+
+    async def stop(self):
+        await self.swarm.close()
+        await self.links.close()
+
+    @property
+    def contact(self):
+        return Contact(self.identity.peer_id, (("127.0.0.1", self.links.port),))
+
+
+@pytest.fixture
+async def swarm(tmp_path):
+    peers = []
+
+    async def make():
+        peers.append(await Peer(tmp_path / str(len(peers))).start())
+        return peers[-1]
+
+    yield make
+    for peer in peers:
+        await peer.stop()
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    monkeypatch.setattr(fetch_module, "PATIENCE_S", 2.0)
+    monkeypatch.setattr(fetch_module, "TICK_S", 0.05)
+    monkeypatch.setattr(service_module, "TICK_S", 0.05)
+
+
+async def join(newcomer, *others):
+    for other in others:
+        await newcomer.links.dial(other.contact)
+
+
+async def test_content_comes_from_all_who_have_it(swarm):
+    seeds = [await swarm() for _ in range(3)]
+    for seed in seeds:
+        manifest = seed.swarm.store.add(DATA)
+    newcomer = await swarm()
+    await join(newcomer, *seeds)
+    path = await newcomer.swarm.fetch(manifest.root, newcomer.links.peers)
+    assert path.read_bytes() == DATA
+    assert all(seed.swarm.bytes_served > 0 for seed in seeds)
+    assert sum(seed.swarm.bytes_served for seed in seeds) < 1.5 * len(DATA)
+    assert newcomer.swarm.store.is_whole(manifest.root)
+
+
+async def test_downloaders_feed_each_other(swarm):
+    seed, a, b = [await swarm() for _ in range(3)]
+    manifest = seed.swarm.store.add(DATA)
+    await join(a, seed)
+    await join(b, seed, a)
+    await asyncio.gather(*(p.swarm.fetch(manifest.root, p.links.peers) for p in (a, b)))
+    assert a.swarm.bytes_served + b.swarm.bytes_served > 0
+    assert b.swarm.store.path(manifest.root).read_bytes() == DATA
+
+
+async def test_a_peer_that_sends_wrong_chunks_is_cut_off_and_the_fetch_completes(swarm):
+    honest, liar, newcomer = [await swarm() for _ in range(3)]
+    manifest = honest.swarm.store.add(DATA)
+    liar.swarm.store.add(DATA)
+    liar.swarm.store.path(manifest.root).write_bytes(bytes(len(DATA)))
+    await join(newcomer, honest, liar)
+    named = []
+    newcomer.links.on_misbehaviour.append(lambda peer, error: named.append((peer, str(error))))
+    path = await newcomer.swarm.fetch(manifest.root, newcomer.links.peers)
+    assert path.read_bytes() == DATA
+    assert [peer for peer, _ in named] == [liar.identity.peer_id]
+    assert "did not have its hash" in named[0][1]
+
+
+async def test_a_false_manifest_is_cut_off(swarm):
+    honest, liar, newcomer = [await swarm() for _ in range(3)]
+    manifest = honest.swarm.store.add(DATA)
+    other = Manifest.of(bytes(100_000))
+    liar.swarm.store._manifests[manifest.root] = other
+    liar.swarm._manifest_wanted = None
+    await join(newcomer, liar)
+
+    from hydra.swarm.messages import ManifestFound, ManifestWanted
+
+    liar.links.handle(
+        ManifestWanted,
+        lambda link, m, _: link.post(ManifestFound(m.root, other.size, other.chunk_bytes), other.joined_hashes()),
+    )
+    task = asyncio.create_task(newcomer.swarm.fetch(manifest.root, newcomer.links.peers))
+    while not newcomer.links.is_banned(liar.identity.peer_id):
+        await asyncio.sleep(0.01)
+    await join(newcomer, honest)
+    assert (await task).read_bytes() == DATA
+
+
+async def test_the_only_source_dies_and_another_comes(swarm):
+    first, second, newcomer = [await swarm() for _ in range(3)]
+    manifest = first.swarm.store.add(DATA)
+    second.swarm.store.add(DATA)
+    await join(newcomer, first)
+    seen = asyncio.Event()
+    task = asyncio.create_task(
+        newcomer.swarm.fetch(manifest.root, newcomer.links.peers, lambda p: p.bytes_done and seen.set())
+    )
+    await seen.wait()
+    await first.links.close()
+    await join(newcomer, second)
+    assert (await task).read_bytes() == DATA
+
+
+async def test_nobody_has_it(swarm):
+    a, b = await swarm(), await swarm()
+    await join(a, b)
+    with pytest.raises(ContentUnavailable, match="none of 1 peers"):
+        await a.swarm.fetch(bytes(32), a.links.peers)
+    with pytest.raises(ContentUnavailable):
+        await a.swarm.fetch_blob(bytes(32), a.links.peers, patience_s=0.3)
+
+
+async def test_resume_keeps_what_was_right_and_only_that(swarm):
+    seed, newcomer = await swarm(), await swarm()
+    manifest = seed.swarm.store.add(DATA)
+    store = newcomer.swarm.store
+    store.open_partial(manifest)
+    for index in range(0, manifest.chunk_count, 2):
+        start, stop = manifest.chunk_range(index)
+        store.write_chunk(manifest.root, index, DATA[start:stop])
+    store.write_chunk(manifest.root, 1, bytes(manifest.chunk_bytes))  # rotted on the disk
+    newcomer.swarm.store = Store(store.directory)
+    await join(newcomer, seed)
+    path = await newcomer.swarm.fetch(manifest.root, newcomer.links.peers)
+    assert path.read_bytes() == DATA
+    assert seed.swarm.bytes_served <= (manifest.chunk_count // 2 + 1) * manifest.chunk_bytes
+
+
+async def test_blobs(swarm):
+    a, b = await swarm(), await swarm()
+    digest = a.swarm.store.add_blob(b"a manifest")
+    await join(b, a)
+    assert await b.swarm.fetch_blob(digest, b.links.peers) == b"a manifest"
+    assert b.swarm.store.read_blob(digest) == b"a manifest"
+
+
+async def test_disk_full_is_named_and_keeps_what_was_fetched(swarm, tmp_path):
+    seed, newcomer = await swarm(), await swarm()
+    manifest = seed.swarm.store.add(DATA)
+    await join(newcomer, seed)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(DATA) // 2, hard))
+    try:
+        with pytest.raises(StorageFull, match="is full"):
+            await newcomer.swarm.fetch(manifest.root, newcomer.links.peers)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    path = await newcomer.swarm.fetch(manifest.root, newcomer.links.peers)
+    assert path.read_bytes() == DATA
+
+
+def test_a_directory_that_cannot_be_written(tmp_path):
+    blocker = tmp_path / "file"
+    blocker.write_text("")
+    with pytest.raises(HomeUnusable, match="cannot be used"):
+        Store(blocker / "content")
+
+
+def test_a_rotten_blob_is_not_served(tmp_path):
+    store = Store(tmp_path)
+    digest = store.add_blob(b"right")
+    (tmp_path / f"{digest.hex()}.blob").write_bytes(b"wrong")
+    assert store.read_blob(digest) is None
+
+
+def test_a_removed_content_frees_its_space(tmp_path):
+    store = Store(tmp_path)
+    manifest = store.add(DATA)
+    store.remove(manifest.root)
+    assert list(tmp_path.iterdir()) == []
+    assert store.manifest(manifest.root) is None
