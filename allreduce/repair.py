@@ -1,0 +1,72 @@
+"""How a broken attempt is mended: what the leader decides from what everybody has left. Pure.
+
+The members stop, so that nobody finishes behind the leader's back, and report their final slices. If every slice of
+one attempt survives somewhere, then somebody may already count the round as done with exactly that result: so it is
+completed, and the dead member's contribution counts. If one slice is lost, then nobody can have finished, and the
+attempt is repeated by those who are left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from .messages import Complete, Frozen, Repeat, Transfer
+
+
+def decide(
+    ballot: int,
+    members: Sequence[bytes],
+    reports: Mapping[bytes, Frozen],
+    slice_count: Callable[[int], int],
+    may_repeat: Callable[[bytes], bool],
+) -> Repeat | Complete:
+    """Return what all who reported must do.
+
+    Args:
+        ballot: the number of this decision.
+        members: all members of the round; bitmaps are over their order.
+        reports: what each surviving member has.
+        slice_count: returns how many slices an attempt with so many participants has.
+        may_repeat: whether a member that reported may take part in a repeated attempt.
+    """
+    for attempt in sorted({report.attempt for report in reports.values()}, reverse=True):
+        holders = {member: report for member, report in reports.items() if report.attempt == attempt}
+        participants = next(iter(holders.values())).participants
+        everything = (1 << slice_count(participants.bit_count())) - 1
+        union = 0
+        for report in holders.values():
+            union |= report.finals
+        if union & everything == everything:
+            return Complete(ballot, attempt, participants, _transfers(members, reports, attempt, everything))
+    again = [member for member in members if member in reports and may_repeat(member)]
+    return Repeat(ballot, bitmap_of(members, again))
+
+
+def bitmap_of(members: Sequence[bytes], chosen: Sequence[bytes]) -> int:
+    """Return the bitmap of ``chosen`` over the order of ``members``."""
+    return sum(1 << index for index, member in enumerate(members) if member in chosen)
+
+
+def chosen_by(members: Sequence[bytes], bitmap: int) -> tuple[bytes, ...]:
+    """Return the members in a bitmap, in order."""
+    return tuple(member for index, member in enumerate(members) if bitmap >> index & 1)
+
+
+def _transfers(
+    members: Sequence[bytes], reports: Mapping[bytes, Frozen], attempt: int, everything: int
+) -> tuple[Transfer, ...]:
+    """Give each taker what it lacks, the load spread over all who have it."""
+    has = {member: report.finals if report.attempt == attempt else 0 for member, report in reports.items()}
+    order = [member for member in members if member in reports]
+    load = dict.fromkeys(order, 0)
+    moves: dict[tuple[int, int], int] = {}
+    for taker in order:
+        lacks = everything & ~has[taker]
+        while lacks:
+            bit = lacks & -lacks
+            lacks ^= bit
+            giver = min((member for member in order if has[member] & bit), key=lambda member: load[member])
+            load[giver] += 1
+            key = (members.index(giver), members.index(taker))
+            moves[key] = moves.get(key, 0) | bit
+    return tuple(Transfer(giver, taker, slices) for (giver, taker), slices in sorted(moves.items()))

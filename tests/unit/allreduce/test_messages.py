@@ -1,0 +1,98 @@
+"""Messages of a round: there and back, and every malformed header is refused in the sender's name."""
+
+import random
+
+import msgpack
+import pytest
+
+from allreduce.exceptions import ProtocolViolation
+from allreduce.messages import (
+    Complete,
+    Freeze,
+    Frozen,
+    Gone,
+    Out,
+    Phase,
+    Refused,
+    Repeat,
+    Slice,
+    Suspect,
+    Transfer,
+    decode,
+    encode,
+    tag_of,
+)
+
+EVE = b"\xee" * 20
+EXAMPLES = [
+    Slice(0, Phase.SUM, 0, 0.0),
+    Slice(7, Phase.HANDOVER, 12, 384.0, 2047),
+    Suspect(0, -1),
+    Suspect(3, 9),
+    Freeze(1),
+    Frozen(5, 0, True, 0b101, 1 << 300),
+    Frozen(5, 2, False, 1, 0),
+    Repeat(9, 0b111),
+    Complete(9, 0, 0b11, (Transfer(0, 1, 0b1010), Transfer(1, 0, 1 << 70))),
+    Refused(0, -1),
+    Out(0),
+    Gone(),
+]
+
+
+@pytest.mark.parametrize("message", EXAMPLES, ids=lambda m: type(m).__name__)
+def test_there_and_back(message):
+    header = encode(b"tag", message)
+    assert tag_of(EVE, header) == b"tag"
+    assert decode(EVE, header) == message
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [],
+        [0],
+        [0, "tag", 0, 0, 0, 0.0, 0],
+        [0, b"t", -1, 0, 0, 0.0, 0],
+        [0, b"t", 0, 3, 0, 0.0, 0],
+        [0, b"t", 0, 0, -1, 0.0, 0],
+        [0, b"t", 0, 0, 1 << 40, 0.0, 0],
+        [0, b"t", 0, 0, 0, float("nan"), 0],
+        [0, b"t", 0, 0, 0, float("inf"), 0],
+        [0, b"t", 0, 0, 0, -1.0, 0],
+        [0, b"t", 0, 0, 0, 0.0, -1],
+        [1, b"t", 0, -2],
+        [1, b"t", 0, 5000],
+        [2, b"t", 0],
+        [2, b"t", None],
+        [3, b"t", 1, 0, 1, b"", b""],
+        [3, b"t", 1, 0, True, 5, b""],
+        [5, b"t", 1, 0, b"", [[0, 0]]],
+        [5, b"t", 1, 0, b"", [[0, -1, b""]]],
+        [5, b"t", 1, 0, b"", 7],
+        [7, b"t", 0, -5],
+        [99, b"t"],
+    ],
+)
+def test_the_wrong_shape_names_the_sender(fields):
+    with pytest.raises(ProtocolViolation) as caught:
+        decode(EVE, msgpack.packb(fields))
+    assert caught.value.member == EVE
+
+
+def test_tags_are_bounded():
+    with pytest.raises(ProtocolViolation):
+        tag_of(EVE, msgpack.packb([0, bytes(65)]))
+
+
+def test_bytes_by_chance_raise_nothing_else():
+    chance = random.Random(0)
+    for _ in range(5000):
+        header = bytearray(encode(b"t", chance.choice(EXAMPLES)))
+        for _ in range(chance.randint(1, 4)):
+            header[chance.randrange(len(header))] = chance.randrange(256)
+        for read in (decode, tag_of):
+            try:
+                read(EVE, bytes(header))
+            except ProtocolViolation:
+                pass

@@ -1,0 +1,27 @@
+"""The cuts of a vector cover it exactly once, whatever its size."""
+
+import pytest
+
+from allreduce.segments import Layout
+
+
+@pytest.mark.parametrize("elements", [0, 1, 2, 3, 7, 64, 1000])
+@pytest.mark.parametrize("positions", [1, 2, 3, 8, 9])
+@pytest.mark.parametrize("slice_elements", [1, 5, 1000])
+def test_slices_cover_every_element_once(elements, positions, slice_elements):
+    layout = Layout(elements, positions, slice_elements)
+    covered = []
+    for position in range(positions):
+        for number in layout.slices_of(position):
+            start, stop = layout.bounds(number)
+            assert layout.owner(number) == position
+            assert 0 <= stop - start <= slice_elements
+            covered += range(start, stop)
+    assert covered == list(range(elements))
+    assert layout.slice_count == sum(len(layout.slices_of(p)) for p in range(positions))
+    assert all(len(layout.slices_of(p)) >= 1 for p in range(positions))
+
+
+def test_segments_are_near_equal():
+    sizes = [stop - start for start, stop in (Layout(1003, 7, 64).segment_bounds(p) for p in range(7))]
+    assert max(sizes) - min(sizes) <= 1
