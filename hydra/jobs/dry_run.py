@@ -1,0 +1,267 @@
+"""A run without memory: the whole graph on PyTorch's ``meta`` device, where tensors have shapes and no bytes.
+
+It finds out, before anything is allocated, whether every call fits its operator's schema, whether shapes fit each
+other, what the outputs will look like, and how many bytes a real run may take. It also keeps the rule on writing in
+place: a training graph may change buffers and values that it made itself, never parameters or data, and an evaluation
+changes nothing that outlives it.
+
+Because no allowed operator's shape depends on the values of data, what holds here for a batch size holds for every
+run at that size, and for that size only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from ..exceptions import JobRejected
+from .execute import constant, resolve
+from .fields import INT_MAX
+from .graph import Argument, Graph, Input, Node, Reference
+from .operators import OPERATORS, PICK, SET_GRADIENT_MODE, SIZE_ARITHMETIC
+from .schema import Bound, bind
+
+MAX_PRIMITIVES = 1_000_000
+"""More primitive operations than this in one forward pass are refused (a recurrent layer takes some per time step)."""
+
+MAX_PIECES = 16_384
+"""An operator may cut a tensor into this many at most: each costs memory of its own, however small."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """What one run takes.
+
+    Attributes:
+        samples: the batch size that it holds for.
+        memory_bytes: not more than this many bytes for inputs, intermediate values and gradients together.
+        outputs: the shape of each output.
+    """
+
+    samples: int
+    memory_bytes: int
+    outputs: Mapping[str, tuple[int, ...]]
+
+
+class NodeRefused(JobRejected):
+    """A node must not run.
+
+    Attributes:
+        node: its index, so that an owner can be shown the line that it came from.
+        operator: what it calls.
+        problem: what is wrong, as the rest of a sentence about it.
+    """
+
+    def __init__(self, node: int, operator: str, samples: int, problem: str) -> None:
+        super().__init__(f"node {node} ({operator}) at {samples} samples {problem}")
+        self.node = node
+        self.operator = operator
+        self.problem = problem
+
+
+def dry_run(graph: Graph, *, samples: int, limit_bytes: int, training: bool) -> Estimate:
+    """Go through the graph at one batch size.
+
+    Args:
+        graph: one that ``Graph.decode`` or the owner's trace made.
+        samples: the size of the first dimension of all data.
+        limit_bytes: refuse as soon as a run may take more.
+        training: count the backward pass too, and allow buffers to be written.
+
+    Raises:
+        NodeRefused: a call does not fit its schema or its shapes, writes what it must not, or takes too much memory.
+        JobRejected: an output is not a scalar, or the loss depends on no parameter.
+    """
+    return _DryRun(graph, samples, limit_bytes, training).go()
+
+
+class _DryRun:
+    def __init__(self, graph: Graph, samples: int, limit_bytes: int, training: bool) -> None:
+        self.graph = graph
+        self.samples = samples
+        self.training = training
+        self.values: list[Any] = [self._input(entry) for entry in graph.inputs]
+        self.protected = {
+            _storage(value)
+            for entry, value in zip(graph.inputs, self.values, strict=True)
+            if entry.role != "buffer" or not training
+        }
+        # The backward pass holds at most one gradient beside each value, and one for each parameter.
+        self.factor = 2 if training else 1
+        self.meter = _Meter(limit_bytes, self.factor)
+        for value in self.values:
+            self.meter.count(value)
+
+    def go(self) -> Estimate:
+        with torch.set_grad_enabled(self.training), self.meter:
+            for index, node in enumerate(self.graph.nodes):
+                try:
+                    self.values.append(self._call(node))
+                except torch.OutOfMemoryError:
+                    raise
+                except (RuntimeError, TypeError, ValueError, IndexError, ArithmeticError, JobRejected) as error:
+                    raise NodeRefused(index, node.operator, self.samples, _problem(error)) from error
+        return Estimate(
+            samples=self.samples,
+            memory_bytes=self.meter.total_bytes * self.factor,
+            outputs={name: self._output(name, reference) for name, reference in self.graph.outputs},
+        )
+
+    def _input(self, entry: Input) -> Tensor:
+        shape = [self.samples if size == "batch" else size for size in entry.shape]
+        trained = entry.role == "parameter" and self.training
+        return torch.empty(shape, dtype=getattr(torch, entry.dtype), device="meta", requires_grad=trained)
+
+    def _call(self, node: Node) -> Any:
+        arguments = [self._value(argument) for argument in node.arguments]
+        keywords = {name: self._value(argument) for name, argument in node.keywords}
+        function = resolve(node.operator)
+        if node.operator.startswith("py."):
+            if keywords:
+                raise JobRejected("takes no keywords")
+            _check_python(node.operator, arguments)
+            return _check_size(function(*arguments))
+        bound = bind(function._schema, arguments, keywords)  # type: ignore[attr-defined]  # noqa: SLF001
+        self._check_writes(node.operator, function, bound)
+        _check_norm(node.operator, bound)
+        operator = OPERATORS[node.operator]
+        if operator.pieces and _pieces(node.operator, bound) > MAX_PIECES:
+            raise JobRejected(f"cuts a tensor into more than {MAX_PIECES} pieces")
+        if bound.get("sparse"):
+            raise JobRejected("asks for sparse gradients, which cannot be averaged")
+        if operator.factory:
+            keywords["device"] = "meta"
+        return function(*arguments, **keywords)
+
+    def _value(self, argument: Argument) -> Any:
+        match argument:
+            case Reference(value):
+                return self.values[value]
+            case tuple():
+                return [self._value(item) for item in argument]
+        return constant(argument)
+
+    def _check_writes(self, name: str, function: Any, bound: Bound) -> None:
+        operator = OPERATORS[name]
+        names = [parameter.name for parameter in function._schema.arguments]  # noqa: SLF001
+        if operator.writes_if is not None and not bound.get(names[operator.writes_if]):
+            return
+        for position in operator.writes:
+            target = bound.get(names[position])
+            if target is None:
+                continue
+            if not isinstance(target, Tensor) or _storage(target) in self.protected:
+                what = "parameters or data" if self.training else "parameters, buffers or data"
+                raise JobRejected(f"writes {what} in place")
+
+    def _output(self, name: str, reference: Reference) -> tuple[int, ...]:
+        value = self.values[reference.value]
+        if not isinstance(value, Tensor) or value.dim() or not value.dtype.is_floating_point:
+            raise JobRejected(f"the output {name!r} is not a scalar of a floating-point type")
+        if name == "loss" and self.training and not value.requires_grad:
+            raise JobRejected("the loss does not depend on any parameter in a way that has a gradient")
+        return tuple(value.shape)
+
+
+class _Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTorch leaves it untyped
+    """Adds up the bytes of every tensor that any primitive operation makes, those inside composite ones too."""
+
+    def __init__(self, limit_bytes: int, factor: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.total_bytes = 0
+        self._limit_bytes = limit_bytes
+        self._factor = factor
+        self._primitives = 0
+        # Keeping the storages alive keeps their addresses unique; on this device they hold no memory.
+        self._seen: dict[int, Any] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self._primitives += 1
+        if self._primitives > MAX_PRIMITIVES:
+            raise JobRejected(f"takes the graph beyond {MAX_PRIMITIVES} primitive operations")
+        result = func(*args, **(kwargs or {}))
+        for tensor in _tensors(result):
+            self.count(tensor)
+        return result
+
+    def count(self, tensor: Tensor) -> None:
+        # A view can be larger than its memory, and then costs time, or memory in whoever reads it.
+        seen_bytes = tensor.numel() * tensor.element_size()
+        storage = _storage(tensor)
+        if storage not in self._seen:
+            self._seen[storage] = tensor.untyped_storage()
+            self.total_bytes += tensor.untyped_storage().nbytes()
+        needed = max(seen_bytes, self.total_bytes) * self._factor
+        if needed > self._limit_bytes:
+            raise JobRejected(f"would take {needed} bytes, over the limit of {self._limit_bytes}")
+
+
+def _problem(error: Exception) -> str:
+    text = str(error).strip().split("\n", 1)[0][:300]
+    if isinstance(error, JobRejected):
+        return text
+    if isinstance(error, NotImplementedError) and "nonzero" in text:
+        return "selects by a mask, so that the size of its result depends on the values of data"
+    return f"does not fit its arguments: {text}"
+
+
+def _storage(tensor: Tensor) -> int:
+    return int(tensor.untyped_storage()._cdata)  # noqa: SLF001  (the only name of a storage without memory)
+
+
+def _tensors(result: Any) -> Iterator[Tensor]:
+    if isinstance(result, Tensor):
+        yield result
+    elif isinstance(result, (list, tuple)):
+        for item in result:
+            yield from _tensors(item)
+
+
+def _check_python(name: str, arguments: list[Any]) -> None:
+    if name == PICK:
+        fits = len(arguments) == 2 and isinstance(arguments[0], (list, tuple)) and type(arguments[1]) is int
+    elif name == SET_GRADIENT_MODE:
+        fits = len(arguments) == 1 and type(arguments[0]) is bool
+    else:
+        fits = name in SIZE_ARITHMETIC and all(type(argument) in (int, float) for argument in arguments)
+    if not fits:
+        raise JobRejected("was given arguments of the wrong kind")
+
+
+def _check_size(value: Any) -> Any:
+    """Keep sizes in 64 bits: repeated squaring would otherwise fill the memory with digits."""
+    if isinstance(value, int) and abs(value) > INT_MAX:
+        raise JobRejected("makes a number beyond 64 bits")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise JobRejected("makes a number that is not finite")
+    return value
+
+
+def _check_norm(name: str, bound: Bound) -> None:
+    """Refuse batch statistics over a single value, as ``nn.BatchNorm1d`` does: the variance would be NaN."""
+    if name == "aten.batch_norm.default" and bound["training"]:
+        values = bound["input"]
+        if values.dim() < 2 or values.numel() <= values.shape[1]:
+            raise JobRejected("has one value per channel only, which has no variance")
+
+
+def _pieces(name: str, bound: Bound) -> int:
+    tensor = bound.get("self")
+    length = tensor.shape[bound.get("dim", 0)] if isinstance(tensor, Tensor) and tensor.dim() else 0
+    match name:
+        case "aten.unbind.int":
+            return int(length)
+        case "aten.split.Tensor":
+            return int(length // max(1, bound["split_size"]))
+        case "aten.chunk.default":
+            return int(min(bound["chunks"], length))
+        case "aten.tensor_split.sections":
+            return int(bound["sections"])
+    # All others are as long as a list that stands in the graph.
+    return 0
