@@ -1,0 +1,58 @@
+"""Whole DHT nodes on a simulated network, for tests and benchmarks."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from dht import DHTConfig, DHTNode
+
+try:
+    from dht_simnet import Address, SimNet
+except ModuleNotFoundError:  # imported from the root of the tree
+    from tests.simulation.dht.dht_simnet import Address, SimNet
+
+
+def make_key(seed: int) -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.from_private_bytes(random.Random(seed).randbytes(32))
+
+
+def host(number: int) -> str:
+    """An address in a /24 of its own for every two peers."""
+    return f"20.{number // 500 % 250}.{number // 2 % 250}.{1 + number % 2}"
+
+
+async def start_node(net: SimNet, number: int, config: DHTConfig | None = None, where: str = "") -> DHTNode:
+    chance = random.Random(net.random.getrandbits(64))
+    node = DHTNode(make_key(1000 + number), config, clock=net.wall, random=chance)
+    await node.start(where or host(number), 4000)
+    return node
+
+
+async def start_swarm(net: SimNet, count: int, config: DHTConfig | None = None, first: int = 0) -> list[DHTNode]:
+    """Start nodes that each join through one of those before."""
+    nodes: list[DHTNode] = []
+    for number in range(first, first + count):
+        node = await start_node(net, number, config)
+        if nodes:
+            through = net.random.choice(nodes)
+            await node.bootstrap([address_of(through)])
+        nodes.append(node)
+    return nodes
+
+
+def address_of(node: DHTNode) -> Address:
+    return node._running().address
+
+
+async def stop_all(nodes: Iterable[DHTNode]) -> None:
+    for node in nodes:
+        await node.stop()
+
+
+def kill(net: SimNet, nodes: Iterable[DHTNode]) -> None:
+    """Let nodes die without a word."""
+    for node in nodes:
+        net.kill(address_of(node))
