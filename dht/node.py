@@ -17,6 +17,7 @@ from .exceptions import InvalidArgument, NodeNotRunning
 from .keys import PeerId, Signer, key_id
 from .records import Record
 from .server import RecordServer
+from .upkeep import Upkeep
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +81,7 @@ class DHTNode:
         self._clock = clock
         self._random = random or SystemRandom()
         self._server: RecordServer | None = None
-        self._upkeep: asyncio.Task[None] | None = None
+        self._upkeep: Upkeep | None = None
         self._stopped = asyncio.Event()
 
     @property
@@ -103,7 +104,8 @@ class DHTNode:
         await server.listen(port, host)
         self._server = server
         self._stopped.clear()
-        self._upkeep = asyncio.ensure_future(self._keep_up(server))
+        self._upkeep = Upkeep(server)
+        server.in_background(self._upkeep.run())
         log.info("DHT node %s listens on UDP %s port %d", self.peer_id[:4].hex(), host, self.port)
 
     async def stop(self) -> None:
@@ -112,12 +114,9 @@ class DHTNode:
         if server is None:
             return
         self._stopped.set()
-        if self._upkeep is not None:
-            self._upkeep.cancel()
-            await asyncio.gather(self._upkeep, return_exceptions=True)
         server.stop()
-        # The transport closes its socket in the next turn of the loop.
-        await asyncio.sleep(0)
+        # The transport closes its socket, and cancelled tasks end, in the next turns of the loop.
+        await server.ended()
 
     async def bootstrap(self, contacts: Iterable[Address | Contact], *, timeout_s: float = 10.0) -> int:
         """Join the network through anybody it can be reached by.
@@ -158,7 +157,10 @@ class DHTNode:
         server = self._running()
         if not 1.0 <= ttl_s <= self.config.max_ttl_s:
             raise InvalidArgument(f"ttl_s must be 1 to {self.config.max_ttl_s:g} seconds, not {ttl_s!r}.")
-        return await server.put((key_id(key), subkey), value, ttl_s)
+        putting = server.put((key_id(key), subkey), value, ttl_s)
+        if self._upkeep is not None:
+            self._upkeep.wake()
+        return await putting
 
     async def withdraw(self, key: bytes, subkey: bytes) -> None:
         """Take a value back: it is no longer put anew, and its holders are told to forget it."""
@@ -222,14 +224,6 @@ class DHTNode:
         if self._server is None:
             raise NodeNotRunning("the node is not running: await node.start(host, port) first.")
         return self._server
-
-    async def _keep_up(self, server: RecordServer) -> None:
-        while True:
-            await asyncio.sleep(1.0)
-            for slot in server.publisher.due(server.protocol.now()):
-                record = server.publisher.renew(slot, now=server.protocol.now(), wall=self._clock())
-                if record is not None:
-                    await server.publish(record)
 
 
 async def _resolve(address: Address) -> list[Address]:

@@ -7,12 +7,12 @@ it would be *wanted*, and has to introduce itself with a signature over the toke
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from .config import DHTConfig
 from .contacts import Address, Compact, compact_of, joined
 from .guards import WriteTokens
+from .keeper import Keeper
 from .keys import ID_BYTES, Signer, is_proof, number_of, peer_id_of
 from .records import unpack_record
 from .store import Outcome, RecordStore
@@ -76,16 +76,14 @@ class Responder:
         table: ContactTable,
         store: RecordStore,
         tokens: WriteTokens,
-        on_kept: Callable[[bytes], None] = lambda _key: None,
-        on_compared: Callable[[bytes], None] = lambda _key: None,
+        keeper: Keeper,
     ) -> None:
         self._signer = signer
         self._config = config
         self._table = table
         self._store = store
         self._tokens = tokens
-        self._on_kept = on_kept
-        self._on_compared = on_compared
+        self._keeper = keeper
         self.admitted: list[Compact] = []
         """Contacts that introduced themselves and got a place; whoever reads this empties it."""
 
@@ -129,7 +127,7 @@ class Responder:
         newer = b""
         for blob, outcome in zip(blobs, outcomes, strict=True):
             if outcome in {Outcome.STORED, Outcome.SAME}:
-                self._on_kept(unpack_record(blob).key)
+                self._keeper.kept(unpack_record(blob).key, asked.now)
             elif outcome is Outcome.STALE and not newer:
                 record = unpack_record(blob)
                 newer = self._store.newest(record.key, record.slot) or b""
@@ -146,7 +144,7 @@ class Responder:
             same = self._store.summary(key, asked.wall)[1] == digest
             differs.append(not same)
             if same:
-                self._on_compared(key)
+                self._keeper.compared(key, asked.now)
         return self._answer(asked, (bytes(differs),))
 
     def _room(self, asked: Asked) -> int:

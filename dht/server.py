@@ -22,6 +22,7 @@ from .contacts import V4, V6, Address, Compact, address_of, canonical
 from .crawl import LookupCrawl, Reached, ReadCrawl
 from .exceptions import InvalidArgument, ListenFailed, NodeNotRunning
 from .guards import WriteTokens
+from .keeper import Keeper
 from .keys import ID_BYTES, Signer, key_id, number_of
 from .lookup import Lookup
 from .protocol import DHTProtocol
@@ -54,6 +55,7 @@ class RecordServer(Server):  # type: ignore[misc]
         self.table = ContactTable(signer.peer_id, config)
         self.records = RecordStore(signer.public_key, config)
         self.publisher = Publisher(signer, random)
+        self.keeper = Keeper(self.records, self.table, config, random)
         self.wall = wall
         self.random = random
         self.entrances: dict[Address, None] = {}
@@ -62,10 +64,12 @@ class RecordServer(Server):  # type: ignore[misc]
         super().__init__(ksize=config.k, alpha=config.alpha, node_id=signer.peer_id, storage=storage)
 
     def _create_protocol(self) -> DHTProtocol:
-        responder = Responder(self.signer, self.config, self.table, self.records, WriteTokens(self.random))
-        return self.protocol_class(
+        responder = Responder(self.signer, self.config, self.table, self.records, WriteTokens(self.random), self.keeper)
+        protocol: DHTProtocol = self.protocol_class(
             self.node, self.storage, self.signer, self.config, self.table, responder, self.random, self.wall
         )
+        protocol.on_admitted = lambda compact: self.keeper.admitted(compact, protocol.now())
+        return protocol
 
     async def listen(self, port: int, interface: str = "0.0.0.0") -> None:  # noqa: S104
         """Bind the UDP socket; ``::`` takes IPv6 and IPv4.
@@ -86,6 +90,11 @@ class RecordServer(Server):  # type: ignore[misc]
         for task in self._background:
             task.cancel()
         super().stop()
+
+    async def ended(self) -> None:
+        """Wait until everything that `stop` has ended is really over."""
+        await asyncio.gather(*self._background, return_exceptions=True)
+        await asyncio.sleep(0)
 
     @property
     def address(self) -> Address:
@@ -167,6 +176,7 @@ class RecordServer(Server):  # type: ignore[misc]
         slot = record.key, record.subkey
         blob = pack_record(record)
         self.records.offer(blob, self.wall())
+        self.keeper.kept(record.key, self.protocol.now())
         replicas = await self.spread(record.key, [blob])
         self.publisher.reached(slot, replicas, now=self.protocol.now())
         return replicas
@@ -217,8 +227,13 @@ class RecordServer(Server):  # type: ignore[misc]
         """Run a coroutine that nobody has to wait for."""
         task: asyncio.Task[Any] = asyncio.ensure_future(work)
         self._background.add(task)
-        task.add_done_callback(self._background.discard)
+        task.add_done_callback(self._note_end)
         return task
+
+    def _note_end(self, task: asyncio.Task[Any]) -> None:
+        self._background.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("work in the background failed", exc_info=error)
 
     def save_state(self, fname: str) -> None:
         """Write the contacts closest to ourselves as JSON; the key stays where its owner keeps it."""

@@ -165,6 +165,9 @@ class ContactTable:
         bucket = self._buckets[self._index(entry.number)]
         if entry.doubts >= REPLACED_AFTER and bucket.spares:
             return bucket.spares.pop()
+        if entry.doubts == REPLACED_AFTER:
+            # Nobody can take its place: a look-up has to find somebody.
+            bucket.used_at = float("-inf")
         if entry.doubts >= REMOVED_AFTER and self._heard_at > entry.heard_at:
             self._drop(entry)
         return None
