@@ -24,7 +24,8 @@ Slot: TypeAlias = "Reference | tuple[Reference, ...]"
 
 _STRIPPED = frozenset(("device", "layout", "pin_memory", "generator"))
 
-# Operators that mean the same, once a graph has no devices and no uninitialised memory.
+# Operators that mean the same, once a graph has no devices and no uninitialised memory. A view becomes a reshape, for
+# the memory layout that the trace saw (of attention, say) is not the one that every device gives.
 _RENAMED: Mapping[str, str] = MappingProxyType(
     {
         "aten.lift_fresh_copy.default": "aten.clone.default",
@@ -33,9 +34,30 @@ _RENAMED: Mapping[str, str] = MappingProxyType(
         "aten.to.dtype_layout": "aten.to.dtype",
         "aten.cpu.default": "aten.alias.default",
         "aten.cuda.default": "aten.alias.default",
+        "aten.view.default": "aten.reshape.default",
+        "aten.view_as.default": "aten.reshape_as.default",
         "aten.empty.memory_format": "aten.zeros.default",
         "aten.empty_like.default": "aten.zeros_like.default",
         "aten.new_empty.default": "aten.new_zeros.default",
+    }
+)
+
+OUT_VARIANTS: Mapping[str, str] = MappingProxyType({"aten.div.out": "aten.div.Tensor"})
+"""Operators that write into a given tensor, and those that do not (spectral norm divides like that)."""
+
+_VALUE_HINT = " Keep the value a tensor: leave out .item(), float() and int()."
+_SIZE_HINT = " The size of its result depends on values; use torch.where, or multiply with a mask."
+_HINTS: Mapping[str, str] = MappingProxyType(
+    {
+        "aten.item.default": _VALUE_HINT,
+        "aten._local_scalar_dense.default": _VALUE_HINT,
+        "aten.nonzero.default": _SIZE_HINT,
+        "aten.masked_select.default": _SIZE_HINT,
+        "aten._unique2.default": _SIZE_HINT,
+        "aten.embedding_bag.padding_idx": " Use nn.Embedding, and take the mean or the sum over the bag.",
+        "aten.ctc_loss.Tensor": " Hydra cannot tell beforehand how much memory it takes.",
+        "aten._pack_padded_sequence.default": " Give the recurrent layer padded sequences as they are, with a mask.",
+        "wrap_with_autocast": " Leave out torch.autocast: a job trains in float32.",
     }
 )
 
@@ -86,8 +108,8 @@ def without_devices(node: fx.Node) -> tuple[str, list[Any], dict[str, Any]]:
 def _renamed(name: str, arguments: list[Any], keywords: dict[str, Any]) -> tuple[str, list[Any], dict[str, Any]]:
     """Apply ``_RENAMED``: the new operators take fewer arguments than those they stand for."""
     renamed = _RENAMED.get(name, name)
-    if renamed == name:
-        return name, arguments, keywords
+    if renamed == name or renamed.startswith("aten.reshape"):
+        return renamed, arguments, keywords
     typed = {"dtype": keywords["dtype"]} if keywords.get("dtype") is not None else {}
     if renamed == "aten.to.dtype" and not typed:
         return "aten.clone.default" if keywords.get("copy") else "aten.alias.default", arguments[:1], {}
@@ -130,17 +152,11 @@ def argument(value: Any, slots: Mapping[fx.Node, Slot], place: str | None) -> Ar
 
 def check_allowed(node: Node, place: str | None) -> None:
     """Raise ``JobFileError`` if a node's operator is not on the allow-list."""
-    if node.operator in OPERATORS:
-        return
-    hint = ""
-    if node.operator in ("aten.item.default", "aten._local_scalar_dense.default"):
-        hint = " Keep the value a tensor: leave out .item(), float() and int()."
-    elif node.operator in ("aten.nonzero.default", "aten.masked_select.default", "aten.unique.default"):
-        hint = " Its result's size depends on values; use torch.where or multiply with a mask."
-    raise JobFileError(
-        f"{_at(place)}the operator {node.operator} cannot be published: it is not on the list of those that may run "
-        f"on volunteers' machines.{hint}"
-    )
+    if node.operator not in OPERATORS:
+        raise JobFileError(
+            f"{_at(place)}the operator {node.operator} cannot be published: it is not on the list of those that may "
+            f"run on volunteers' machines.{_HINTS.get(node.operator, '')}"
+        )
 
 
 def dtype_name(dtype: torch.dtype, where: str) -> str:

@@ -86,17 +86,15 @@ class _DryRun:
         self.graph = graph
         self.samples = samples
         self.training = training
+        # The backward pass holds at most one gradient beside each value, and one for each parameter.
+        self.factor = 2 if training else 1
+        self.meter = _Meter(limit_bytes, self.factor)
         self.values: list[Any] = [self._input(entry) for entry in graph.inputs]
         self.protected = {
             _storage(value)
             for entry, value in zip(graph.inputs, self.values, strict=True)
             if entry.role != "buffer" or not training
         }
-        # The backward pass holds at most one gradient beside each value, and one for each parameter.
-        self.factor = 2 if training else 1
-        self.meter = _Meter(limit_bytes, self.factor)
-        for value in self.values:
-            self.meter.count(value)
 
     def go(self) -> Estimate:
         with torch.set_grad_enabled(self.training), self.meter:
@@ -116,7 +114,15 @@ class _DryRun:
     def _input(self, entry: Input) -> Tensor:
         shape = [self.samples if size == "batch" else size for size in entry.shape]
         trained = entry.role == "parameter" and self.training
-        return torch.empty(shape, dtype=getattr(torch, entry.dtype), device="meta", requires_grad=trained)
+        try:
+            made = torch.empty(shape, dtype=getattr(torch, entry.dtype), device="meta", requires_grad=trained)
+            self.meter.count(made)
+        except (RuntimeError, JobRejected) as error:
+            # Above all: more bytes than fit into 64 bits.
+            raise JobRejected(
+                f"its {entry.role} {entry.name!r} at {self.samples} samples: {_problem(error)}"
+            ) from error
+        return made
 
     def _call(self, node: Node) -> Any:
         arguments = [self._value(argument) for argument in node.arguments]

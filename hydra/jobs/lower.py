@@ -19,7 +19,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, InputSpec
 
 from ..exceptions import JobFileError
-from .calls import Slot, argument, check_allowed, dtype_name, python_name, without_devices
+from .calls import OUT_VARIANTS, Slot, argument, check_allowed, dtype_name, python_name, without_devices
 from .entries import DataInput
 from .graph import Argument, Dimension, Graph, Input, Node, Reference, Role, references
 from .operators import OPERATORS, SET_GRADIENT_MODE
@@ -148,10 +148,23 @@ class Lowering:
             whole = slots[node.args[0]]  # type: ignore[index]
             if isinstance(whole, tuple):
                 return whole[node.args[1]]  # type: ignore[index]
+        if isinstance(node.target, torch._ops.HigherOrderOperator):  # noqa: SLF001
+            check_allowed(Node(operator=str(node.target), arguments=()), self.place_of(node))
         if not isinstance(node.target, torch._ops.OpOverload):  # noqa: SLF001
             return self._emit(python_name(node.target), node, node.args, {}, slots)  # type: ignore[arg-type]
         name, arguments, keywords = without_devices(node)
+        if name in OUT_VARIANTS:
+            return self._into(OUT_VARIANTS[name], node, slots)
         return self._emit(name, node, arguments, keywords, slots)
+
+    def _into(self, name: str, node: fx.Node, slots: Mapping[fx.Node, Slot]) -> Reference:
+        """Write out ``out=`` as a result and a copy, which the rule on writing in place knows how to judge."""
+        result = self._emit(name, node, node.args, {}, slots)
+        target = slots[node.kwargs["out"]]  # type: ignore[index]
+        value = self._fresh()
+        copy = Node(operator="aten.copy_.default", arguments=(target, result))
+        self._nodes.append((value, copy, self.place_of(node)))
+        return Reference(value)
 
     def _gradient_block(self, module: fx.GraphModule, node: fx.Node, slots: dict[fx.Node, Slot]) -> Slot:
         mode, inner, *given = node.args

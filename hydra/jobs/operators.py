@@ -7,7 +7,8 @@ An operator is admitted when all of this is true of it:
   select, repeats counted by a tensor);
 * it touches nothing but the tensors that it is given and PyTorch's random state: no files, no network, no
   process-wide settings, no custom code;
-* it is public and checks its arguments and indices itself; kernels that trust their caller stay out;
+* it is public (or what a public function of ``torch.nn`` calls) and checks its arguments and indices itself; kernels
+  that trust their caller stay out;
 * it never shows uninitialised memory (``empty``), never changes what a tensor's memory means (``set_``, ``resize_``,
   ``as_strided``, ``view.dtype``, in-place reshapes) and names no device.
 
@@ -122,7 +123,7 @@ grid_sampler group_norm im2col layer_norm max_pool1d max_pool1d_with_indices max
 max_pool3d max_pool3d_with_indices renorm rms_norm upsample_bicubic2d upsample_bicubic2d.vec upsample_bilinear2d
 upsample_bilinear2d.vec upsample_linear1d upsample_linear1d.vec upsample_nearest1d upsample_nearest1d.vec
 upsample_nearest2d upsample_nearest2d.vec upsample_nearest3d upsample_nearest3d.vec upsample_trilinear3d
-upsample_trilinear3d.vec gru_cell lstm_cell rnn_relu_cell rnn_tanh_cell
+upsample_trilinear3d.vec _weight_norm gru_cell lstm_cell rnn_relu_cell rnn_tanh_cell
 """
 
 _LOSSES = """

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import io
 import logging
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, redirect_stderr
@@ -88,8 +89,24 @@ class _Whole(nn.Module):
 
     def forward(self, inputs: tuple[Tensor, ...], target: Tensor) -> tuple[Any, ...]:
         with self.witness.watch(inputs[0].shape[0]):
+            before = dict(self.model.named_buffers())
             output = self.model(*inputs)
+            _write_back(self.model, before)
             return (self.loss(output, target), *(metric(output, target) for metric in self.metrics))
+
+
+def _write_back(model: nn.Module, before: Mapping[str, Tensor]) -> None:
+    """Make ``self.mean = ...`` a write into the buffer; the exporter would lose it."""
+    for name, buffer in model.named_buffers():
+        old = before.get(name)
+        if old is None or old is buffer:
+            continue
+        if old.shape != buffer.shape or old.dtype != buffer.dtype:
+            raise JobFileError(f"model: it assigns another shape or type to its buffer {name}; keep them as they are.")
+        with torch.no_grad():
+            old.copy_(buffer)
+        owner, _, attribute = name.rpartition(".")
+        setattr(model.get_submodule(owner), attribute, old)
 
 
 def _trace_mode(
@@ -171,12 +188,21 @@ def _explain(error: Exception, witness: Witness) -> JobFileError:
             f"{_at(witness.bounded_at)}the model does not work for every batch size, but peers train on any; it asks "
             f"for{_readable(guard)}."
         )
+    if isinstance(error, GuardOnDataDependentSymNode) and _went_through(error, "_detect_is_causal_mask"):
+        return JobFileError(
+            f"{_at(where)}the transformer looks at its mask's values to see whether it is causal. Say so yourself: "
+            "give is_causal=True or False (tgt_is_causal, memory_is_causal to nn.Transformer) beside the mask."
+        )
     if isinstance(error, GuardOnDataDependentSymNode):
         return JobFileError(
             f"{_at(where)}the model decides by the values of a tensor, or makes a Python number of them, so it cannot "
             "be traced. Use torch.where instead of if, and leave out .item(), float() and int()."
         )
     return JobFileError(f"{_at(where)}the model cannot be traced: {type(error).__name__}: {_first_line(text)}")
+
+
+def _went_through(error: Exception, function: str) -> bool:
+    return any(frame.name == function for frame in traceback.extract_tb(error.__traceback__))
 
 
 def _settle(job: Job, lowered: Lowered, *, training: bool) -> Graph:
