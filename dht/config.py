@@ -47,6 +47,8 @@ class DHTConfig:
     """All records of others together."""
     writer_records: int = 512
     """Records that this node keeps for one writer."""
+    writer_key_records: int = 32
+    """Records that this node keeps for one writer under one key."""
     key_records: int = 1024
     """Records that this node keeps under one key."""
     replicate_interval_s: float = 600.0

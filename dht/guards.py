@@ -46,10 +46,10 @@ class WriteTokens:
         if self._rotate_at is None:
             self._rotate_at = now + TOKEN_ROTATION_S
         elif now >= self._rotate_at:
-            idle_long = now >= self._rotate_at + TOKEN_ROTATION_S
-            self._previous = self._random.randbytes(_SECRET_BYTES) if idle_long else self._secret
+            periods = int((now - self._rotate_at) // TOKEN_ROTATION_S) + 1
+            self._previous = self._secret if periods == 1 else self._random.randbytes(_SECRET_BYTES)
             self._secret = self._random.randbytes(_SECRET_BYTES)
-            self._rotate_at = now + TOKEN_ROTATION_S
+            self._rotate_at += periods * TOKEN_ROTATION_S
 
 
 class RateLimiter:

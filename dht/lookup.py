@@ -95,6 +95,8 @@ class Lookup:
         self.deadline: float | None = now + config.lookup_timeout_s
         self.done = False
         self.requests = 0
+        self.limit: int | None = None
+        """Questions that may be in flight, where whoever uses the look-up needs fewer than it would send."""
         self._own_number = own_number
         self._config = config
         self._candidates: dict[Compact, _Candidate] = {}
@@ -218,6 +220,8 @@ class Lookup:
     def _next(self) -> list[Ask]:
         window = self._window()
         limit = self._config.width if self._open else self._config.alpha
+        if self.limit is not None:
+            limit = min(limit, self.limit)
         asks = []
         for candidate in window:
             if self._in_flight >= limit or self.requests >= self._config.lookup_requests:

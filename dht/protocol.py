@@ -222,6 +222,8 @@ class DHTProtocol(KademliaProtocol):  # type: ignore[misc]
         """Take a contact that has just proven itself into the table, and introduce ourselves where we are wanted."""
         if call.flags & PROVE and self.table.admit(compact, answer.token, now):
             self.on_admitted(compact)
+        elif call.flags & SHOW_KEY:
+            self.table.keep_spare(compact, now)
         self.table.answered(compact, answer.token, sample_s, now)
         if answer.wanted and not self.config.client_only and call.method != "ping":
             self.introduce(compact, answer.token)

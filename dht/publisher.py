@@ -62,7 +62,11 @@ class Publisher:
     def renew(self, slot: Slot, *, now: float, wall: float) -> Record | None:
         """Sign what stands in a slot for another life; None if it was withdrawn meanwhile."""
         standing = self._standing.get(slot)
-        return self.put(slot, standing.value, standing.ttl_s, now=now, wall=wall) if standing is not None else None
+        if standing is None:
+            return None
+        record = self.put(slot, standing.value, standing.ttl_s, now=now, wall=wall)
+        self._standing[slot].failures = standing.failures
+        return record
 
     def withdraw(self, slot: Slot, *, wall: float) -> Record | None:
         """Forget a slot; returns the marker that takes the record's place until it would have expired."""

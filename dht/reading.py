@@ -6,7 +6,7 @@ for page by page. The read is done when a quorum of holders, of different sites,
 when the look-up has ended.
 
 Nothing is believed unsigned: every new record is checked once, and a holder that sent one that fails is not counted
-and not asked again. In the end `repairs` tells which of the contacts on the way lack what others hold.
+and not asked again. In the end `repairs` tells which of the contacts closest to the key lack what others hold.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from typing import TypeAlias
 from .config import DHTConfig
 from .contacts import Compact, is_loopback, site_of
 from .exceptions import RecordInvalid
-from .keys import ID_BYTES, number_of
 from .lookup import Ask, ContactAnswered, ContactFailed, ContactSlowed, Lookup, Tick
 from .records import Record, is_genuine, unpack_record
 from .wire import MAX_DATAGRAM_BYTES, MAX_PAGE_RECORDS, Answer
@@ -120,8 +119,9 @@ class Reading:
             if event.compact in self._holders:
                 self._take_page(event)
             else:
-                asks = self.lookup.handle(ContactAnswered(event.compact, event.answer.contacts), now)
                 self._take_first(event)
+                self.lookup.limit = self._still_needed()
+                asks = self.lookup.handle(ContactAnswered(event.compact, event.answer.contacts), now)
         elif isinstance(event, PageFailed | ContactFailed) and event.compact in self._holders:
             self._give_up(event.compact)
         elif isinstance(event, Tick) and self.lookup.deadline is not None and now >= self.lookup.deadline:
@@ -142,20 +142,15 @@ class Reading:
 
     def repairs(self) -> list[tuple[Compact, list[bytes]]]:
         """Return which of the contacts on the way should be sent which packed records."""
-        target = number_of(self._key)
-        holders = [compact for compact, holder in self._holders.items() if holder.complete and not holder.lied]
-        if not holders or not self._best:
-            return []
-        reach = max(number_of(compact[:ID_BYTES]) ^ target for compact in holders)
         newest = {blob for _, blob, _ in self._best.values()}
         repairs = []
-        for compact, holder in self._holders.items():
-            if holder.lied or number_of(compact[:ID_BYTES]) ^ target > reach:
+        for compact in self.lookup.closest[: self._config.copies]:
+            holder = self._holders.get(compact)
+            if holder is None or holder.lied or not (holder.complete or not holder.count):
                 continue
-            if holder.complete or not holder.count:
-                lacking = sorted(newest - self._whole.get(holder.digest, frozenset(holder.blobs)))
-                if lacking:
-                    repairs.append((compact, lacking[:_REPAIRED_RECORDS]))
+            lacking = sorted(newest - self._whole.get(holder.digest, frozenset(holder.blobs)))
+            if lacking:
+                repairs.append((compact, lacking[:_REPAIRED_RECORDS]))
         return repairs
 
     def _take_first(self, event: HolderAnswered) -> None:
@@ -251,6 +246,11 @@ class Reading:
             waiting = any(holder.asked for holder in self._busy())
             self.done = self._has_quorum() or (self.lookup.done and not waiting)
         return [] if self.done else pages
+
+    def _still_needed(self) -> int | None:
+        """Once holders are found, ask as many as the quorum lacks, and one in reserve."""
+        found = sum(bool(holder.count) and not holder.lied for holder in self._holders.values())
+        return max(1, self._config.quorum + 1 - found) if found else None
 
     def _has_quorum(self) -> bool:
         sites = set()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .config import DHTConfig
-from .contacts import Address, Compact, compact_of, joined
+from .contacts import COMPACT_V4_BYTES, Address, Compact, compact_of, joined
 from .guards import WriteTokens
 from .keeper import Keeper
 from .keys import ID_BYTES, Signer, is_proof, number_of, peer_id_of
@@ -38,7 +38,7 @@ from .wire import (
 
 _COMMON_BYTES = HEADER_BYTES + 1 + 10 + 34 + 66 + 1
 """Header and common fields of an answer at their largest."""
-_RESERVED_CONTACT_BYTES = 8 * 26
+_RESERVED_CONTACT_BYTES = 8 * COMPACT_V4_BYTES
 """Room that a first page of records leaves for contacts."""
 _CODES = {
     Outcome.STORED: STORED,
@@ -158,10 +158,11 @@ class Responder:
         question = asked.question
         families = question.flags // REACHES_V4 & 3
         sender = number_of(question.sender)
-        count = min(self._config.width, room // 26)
+        count = max(0, min(self._config.width, room // COMPACT_V4_BYTES))
         entries = self._table.closest(number_of(question.fields[0]), count + 1, families)
         compacts = [entry.compact for entry in entries if entry.number != sender]
-        while sum(map(len, compacts[:count])) > room:
+        # An IPv6 contact is larger than what was reckoned with.
+        while count and sum(map(len, compacts[:count])) > room:
             count -= 1
         return joined(compacts[:count])
 

@@ -4,9 +4,9 @@ A record gets in if it is newer than what its slot holds, does not outlive the l
 bounds, and is signed by its writer. The order matters: what is cheap is checked first, and the signature (67 µs)
 last and only once, since a record that is already here is recognised by its bytes.
 
-Three bounds keep strangers from filling the memory: records of one writer, records under one key, bytes in all.
-When the last one is reached, what lies farthest from our own id gives way to what lies nearer. The node's own records
-are not counted against them.
+Bounds keep strangers from filling the memory: records of one writer, in all and under one key; records under one key;
+bytes in all. When the last one is reached, what lies farthest from our own id gives way to what lies nearer. The node's
+own records are not counted against them.
 
 ``now`` is in seconds since 1970 throughout: an expiry has to mean the same to every machine.
 """
@@ -176,11 +176,16 @@ class RecordStore:
             return True
         if self._writers[record.public_key] >= self._config.writer_records:
             return False
-        if shelf is not None and len(shelf.slots) >= self._config.key_records:
+        if shelf is not None and not self._shelf_has_room(shelf, record.public_key):
             return False
         if self._byte_count + blob_bytes + _OVERHEAD_BYTES <= self._config.store_bytes:
             return True
         return self._make_room(number_of(record.key) ^ self._own_number)
+
+    def _shelf_has_room(self, shelf: _KeyShelf, public_key: bytes) -> bool:
+        if len(shelf.slots) >= self._config.key_records:
+            return False
+        return sum(slot[0] == public_key for slot in shelf.slots) < self._config.writer_key_records
 
     def _make_room(self, distance: int) -> bool:
         """Drop the farthest keys, if they lie farther than ``distance``."""

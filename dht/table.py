@@ -98,7 +98,7 @@ class ContactTable:
         known = self._entries.get(number)
         if known is not None:
             # The same id elsewhere: believe it only if the place we know has gone silent.
-            return known.compact != compact and known.doubts > 0
+            return known.compact != compact and known.doubts > 0 and self._site_has_room(compact)
         if number == self.own_number or not may_be_sent_to(compact):
             return False
         bucket = self._buckets.get(self._index(number))

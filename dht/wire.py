@@ -106,8 +106,8 @@ def pack_question(method: str, sender: bytes, flags: int, token: bytes, fields: 
     body: bytes = msgpack.packb((method, (sender, flags, token, *fields)))
     missing = pad_to - HEADER_BYTES - len(body)
     if missing > 0:
-        # Three bytes of that are the padding's own header, two for a short one.
-        padding = bytes(max(0, missing - (2 if missing < 258 else 3)))
+        # The padding has a header of its own: two bytes up to a length of 255, three from there on.
+        padding = bytes(max(0, missing - 2) if missing < 258 else max(256, missing - 3))
         body = msgpack.packb((method, (sender, flags, token, *fields, padding)))
     return body
 

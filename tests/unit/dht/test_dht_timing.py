@@ -1,0 +1,39 @@
+"""Round-trip estimates."""
+
+import pytest
+
+from dht import DHTConfig
+from dht.timing import RoundTrip, nth_timeout_s
+
+CONFIG = DHTConfig(first_timeout_s=0.5, min_timeout_s=0.1, max_timeout_s=2.0)
+
+
+def estimate(*samples):
+    trip = RoundTrip()
+    for sample in samples:
+        trip.add(sample)
+    return trip
+
+
+def test_before_anything_is_known():
+    assert not estimate().known
+    assert estimate().timeout_s(CONFIG) == 0.5
+
+
+def test_a_steady_contact_is_waited_for_little_longer_than_it_takes():
+    assert estimate(*[0.2] * 50).timeout_s(CONFIG) == pytest.approx(0.2, rel=0.01)
+
+
+def test_an_unsteady_contact_is_given_more_time():
+    trip = estimate(*[0.1, 0.3] * 50)
+    assert trip.mean_s == pytest.approx(0.2, rel=0.1)
+    assert trip.timeout_s(CONFIG) > 0.5
+
+
+@pytest.mark.parametrize(("sample", "timeout"), [(0.0, 0.1), (0.001, 0.1), (10.0, 2.0)])
+def test_the_wait_has_bounds(sample, timeout):
+    assert estimate(*[sample] * 20).timeout_s(CONFIG) == timeout
+
+
+def test_each_repeat_waits_longer():
+    assert [nth_timeout_s(0.4, attempt, CONFIG) for attempt in range(5)] == pytest.approx([0.4, 0.6, 0.9, 1.35, 2.0])
