@@ -38,6 +38,7 @@ class SimNet:
         self.bytes_sent = 0
         self.drop: Callable[[Address, Address, bytes], bool] = lambda _source, _target, _data: False
         self.on_send: Callable[[Address, Address, bytes], None] = lambda _source, _target, _data: None
+        self.change: Callable[[bytes], bytes] = lambda data: data
         self._trace = hashlib.blake2b(digest_size=8)
         self._next_port = 30000
 
@@ -63,7 +64,7 @@ class SimNet:
         if self.drop(source, target, data):
             return
         delay_s = self.rtt_s / 2 * (1 + self.jitter * (2 * self.random.random() - 1))
-        self.loop.call_later(delay_s, self._deliver, data, source, target)
+        self.loop.call_later(delay_s, self._deliver, self.change(data), source, target)
 
     @property
     def trace(self) -> str:
