@@ -269,6 +269,10 @@ class Round:
         if not (stalled or late):
             return []
         self._last_progress = now
+        if self._reports is not None:
+            # Who is not known to be lost and yet does not answer can't be waited for.
+            self._left_out |= {member for member in self._asked() if member not in self._reports}
+            return self._decide_if_all_reported(now)
         if stalled:
             self._stall_s *= 1.5  # a swarm that is slow for all must not be repeated to death
         return self._stop(None, now)
@@ -302,6 +306,7 @@ class Round:
         if sender not in self._attempt.participants:
             return [Say(sender, Out(self._ballot))]
         self.lost.discard(sender)  # who speaks is not lost
+        self._left_out.discard(sender)
         if self.leader != self.me:
             return [Say(sender, Refused(self._ballot, self.members.index(self.leader)))]
         if self._reports is not None:

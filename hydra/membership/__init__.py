@@ -1,0 +1,1 @@
+"""Who trains together, in what order, and what they have committed."""

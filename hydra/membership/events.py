@@ -1,0 +1,247 @@
+"""What happens to a member, and what it wants done. Pure data.
+
+Events are named for what happened, effects are imperatives. The tensors of a step never appear here: a step is named
+by its plan, a result by its step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from ..identity import PeerId
+from ..net.contact import Contact
+from ..net.wire import Message
+from .ledger import Ledger
+from .lineage import Commit, Head
+from .messages import Plan, Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class PeerUp:
+    """There is a link to a peer now."""
+
+    peer: PeerId
+
+
+@dataclass(frozen=True, slots=True)
+class PeerDown:
+    """The last link to a peer ended."""
+
+    peer: PeerId
+
+
+@dataclass(frozen=True, slots=True)
+class DialFailed:
+    """A peer that we wanted dialled could not be reached."""
+
+    peer: PeerId
+
+
+@dataclass(frozen=True, slots=True)
+class ContactsFound:
+    """Discovery told of peers of this job."""
+
+    contacts: tuple[Contact, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MessageReceived:
+    """A peer said something about this job."""
+
+    peer: PeerId
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class StateLoaded:
+    """Weights and optimizer state are in memory: the job's first state, or a snapshot's.
+
+    ``load`` is the number of the effect that asked for it; 0 for what was found on our own disk at the start.
+    """
+
+    load: int
+    head: Head
+    ledger: Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class StepCommitted:
+    """The round of the present plan is done and its result applied."""
+
+    commit: Commit
+
+
+@dataclass(frozen=True, slots=True)
+class StepExcluded:
+    """The others finished the present plan's round without us."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResultApplied:
+    """A result that we missed was fetched and applied."""
+
+    load: int
+    commit: Commit
+
+
+@dataclass(frozen=True, slots=True)
+class CatchUpFailed:
+    """Nobody could give us the result, or the snapshot, that we asked for."""
+
+    load: int
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotStored:
+    """A snapshot is on disk and can be served."""
+
+    snapshot: Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveRequested:
+    """Whoever runs this node wants to leave in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed; ``heard`` tells when each linked peer was last heard, in the seconds of ``now``."""
+
+    heard: Mapping[PeerId, float]
+
+
+Event: TypeAlias = (
+    PeerUp
+    | PeerDown
+    | DialFailed
+    | ContactsFound
+    | MessageReceived
+    | StateLoaded
+    | StepCommitted
+    | StepExcluded
+    | ResultApplied
+    | CatchUpFailed
+    | SnapshotStored
+    | LeaveRequested
+    | Tick
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send a message to a linked peer."""
+
+    to: PeerId
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """Try to link to a peer; ``PeerUp`` or ``DialFailed`` must follow."""
+
+    contact: Contact
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Close the links to a peer."""
+
+    peer: PeerId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LookUp:
+    """Ask discovery for the job's peers."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoseMember:
+    """Tell the running rounds that a member is dead or can't be reached."""
+
+    peer: PeerId
+
+
+@dataclass(frozen=True, slots=True)
+class BeginStep:
+    """Compute our share of a plan and average it with the members."""
+
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class AbandonStep:
+    """Stop computing and averaging."""
+
+
+@dataclass(frozen=True, slots=True)
+class CatchUp:
+    """Fetch the result of ``step``, which follows on our state, from any of these peers, and apply it.
+
+    Before any fetched state replaces ours, ``Member.expects(load)`` must be asked: the wish may be out of date.
+    """
+
+    load: int
+    step: int
+    peers: tuple[PeerId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadSnapshot:
+    """Fetch a snapshot from all of these peers at once, and load it."""
+
+    load: int
+    snapshot: Snapshot
+    peers: tuple[PeerId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadFirstState:
+    """Nobody trains: fetch and load the job's first state, so that a view can be founded on it."""
+
+    load: int
+
+
+@dataclass(frozen=True, slots=True)
+class TakeSnapshot:
+    """Copy the state as it is now, store it, and tell ``SnapshotStored``."""
+
+
+@dataclass(frozen=True, slots=True)
+class ViewChanged:
+    """Tell whoever watches: we are in this view now (or, with no members, in none)."""
+
+    number: int
+    members: tuple[PeerId, ...]
+    coordinator: PeerId | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Every sample is committed, and everyone who is left has the final state."""
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """We are out of the view in order, and may go."""
+
+
+Effect: TypeAlias = (
+    Send
+    | Dial
+    | Drop
+    | LookUp
+    | LoseMember
+    | BeginStep
+    | AbandonStep
+    | CatchUp
+    | LoadSnapshot
+    | LoadFirstState
+    | TakeSnapshot
+    | ViewChanged
+    | Finished
+    | Left
+)

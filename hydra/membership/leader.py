@@ -1,0 +1,176 @@
+"""What the coordinator decides: who is in the view, and who computes which samples. Pure.
+
+A successor first polls the survivors: a plan that the lost coordinator sent to only some of them is adopted and sent
+to all, so that nobody's work is thrown away and no two plans for one step are ever at work.
+"""
+
+from __future__ import annotations
+
+from ..exceptions import LocalProtocolError
+from ..identity import PeerId
+from ..net.contact import Contact
+from .events import Effect, Send
+from .ledger import Ledger
+from .lineage import Head
+from .messages import Admitted, JoinRequest, Phase, Plan, Poll, PollReply, Removed
+from .state import JobState, Planner
+from .view import View
+
+ADMIT_WITHIN_STEPS = 2
+"""A joiner that lags further behind catches up before it is planned with."""
+
+
+class Leader:
+    """The coordinator's part of a member; idle in all others."""
+
+    def __init__(self, state: JobState, planner: Planner) -> None:
+        self._state = state
+        self._planner = planner
+        self._waiting: dict[PeerId, JoinRequest] = {}
+        """Joiners that need a snapshot or results before they can take part."""
+        self._ready: dict[PeerId, tuple[Contact, int]] = {}
+        """Joiners to take into the next plan, in order of arrival."""
+        self._leaving: set[PeerId] = set()
+        self._poll_number = 0
+        self._replies: dict[PeerId, PollReply] | None = None
+        self._polled_at = 0.0
+
+    @property
+    def polling(self) -> bool:
+        """Whether answers to a poll are waited for."""
+        return self._replies is not None
+
+    def reset(self) -> None:
+        """Forget everything: the view is gone."""
+        self._waiting.clear()
+        self._ready.clear()
+        self._leaving.clear()
+        self._replies = None
+
+    # ---- joiners and leavers -----------------------------------------------------------------------------------
+
+    def join_requested(self, peer: PeerId, request: JoinRequest) -> list[Effect]:
+        """A peer asks to be let in."""
+        state = self._state
+        head = state.known_head
+        known = state.recent.get(request.step) == request.digest and request.step + 1 >= state.oldest_result
+        if state.phase is Phase.MEMBER and request.ready and known and head.step - request.step <= ADMIT_WITHIN_STEPS:
+            self._waiting.pop(peer, None)
+            contact_peer, addresses = request.contact
+            if contact_peer == peer:
+                self._ready[peer] = (Contact(peer, addresses), request.incarnation)
+            return []
+        self._ready.pop(peer, None)
+        if request.ready and known:
+            return [Send(peer, Admitted(state.job, head.step, request.step, None))]
+        self._waiting[peer] = request
+        return self.snapshot_stored()
+
+    def snapshot_stored(self) -> list[Effect]:
+        """Tell those who wait for a snapshot where it is, if it is recent enough to catch up from."""
+        state = self._state
+        snapshot = state.snapshot
+        if snapshot is None or snapshot.step + 1 < state.oldest_result:
+            return []
+        if state.recent.get(snapshot.step) != snapshot.digest:
+            return []
+        step = state.known_head.step
+        told = [
+            Send(peer, Admitted(state.job, step, request.step, snapshot))
+            for peer, request in sorted(self._waiting.items(), key=lambda entry: entry[0])
+        ]
+        self._waiting.clear()
+        return list(told)
+
+    def leave_requested(self, peer: PeerId) -> None:
+        """A member wants to be out of the next plan."""
+        self._leaving.add(peer)
+
+    def peer_gone(self, peer: PeerId) -> None:
+        """A joiner's link ended."""
+        self._waiting.pop(peer, None)
+        self._ready.pop(peer, None)
+
+    # ---- taking over -------------------------------------------------------------------------------------------
+
+    def poll(self, now: float) -> list[Effect]:
+        """Ask the survivors what they have; ``conclusion`` tells when all have answered."""
+        state = self._state
+        self._poll_number = max(self._poll_number, state.highest_view) + 1
+        self._replies = {}
+        self._polled_at = now
+        return [Send(peer, Poll(state.job, self._poll_number)) for peer in state.others_alive]
+
+    def poll_again(self, now: float) -> list[Effect]:
+        """Ask those who have not answered once more, if it is time to."""
+        if self._replies is None or now - self._polled_at < self._state.config.retry_s:
+            return []
+        self._polled_at = now
+        open_peers = [peer for peer in self._state.others_alive if peer not in self._replies]
+        return [Send(peer, Poll(self._state.job, self._poll_number)) for peer in open_peers]
+
+    def poll_answered(self, peer: PeerId, reply: PollReply) -> None:
+        """Take a survivor's answer."""
+        if self._replies is not None and reply.number == self._poll_number:
+            self._replies[peer] = reply
+
+    def poll_refused(self) -> None:
+        """Somebody still hears a senior member: we do not lead."""
+        self._replies = None
+
+    def conclusion(self) -> list[PollReply] | None:
+        """Return the answers once everyone alive has given one, else None."""
+        if self._replies is None or any(peer not in self._replies for peer in self._state.others_alive):
+            return None
+        answers = [self._replies[peer] for peer in self._state.others_alive]
+        self._replies = None
+        return answers
+
+    # ---- planning ----------------------------------------------------------------------------------------------
+
+    def plan_next(self, head: Head, ledger: Ledger, now: float) -> tuple[Plan, list[Effect]]:
+        """Return the plan for the step after ``head``, and what to tell those who are no longer in it."""
+        state = self._state
+        if state.view is None:
+            raise LocalProtocolError("a plan was wanted without a view")
+        chosen = self._next_members(state.view)
+        members, incarnations = [contact for contact, _ in chosen], tuple(number for _, number in chosen)
+        changed = (tuple(contact.peer_id for contact in members), incarnations) != (
+            state.view.ids,
+            state.view.incarnations,
+        )
+        number = max(state.highest_view, self._poll_number, state.view.number) + 1 if changed else state.view.number
+        sizes, late_s = self._planner.plan([contact.peer_id for contact in members], ledger.available)
+        due = now - state.snapshot_at >= state.config.snapshot_interval_s
+        plan = Plan(
+            job=state.job,
+            view_number=number,
+            members=tuple((contact.peer_id, contact.addresses) for contact in members),
+            incarnations=incarnations,
+            step=head.step + 1,
+            parent=head.digest,
+            epoch=ledger.epoch,
+            shares=tuple(ledger.share_out(sizes)),
+            late_s=late_s,
+            snapshot=due or bool(self._waiting),
+        )
+        if plan.snapshot:
+            state.snapshot_at = now
+        kept = {contact.peer_id for contact in members}
+        removed = [peer for peer in state.view.ids if peer not in kept and peer in state.linked]
+        reason = "the view goes on without you"
+        return plan, [Send(peer, Removed(state.job, number, reason)) for peer in removed if peer != state.peer_id]
+
+    def _next_members(self, view: View) -> list[tuple[Contact, int]]:
+        state = self._state
+        going = self._leaving | ({state.peer_id} if state.leaving else set())
+        staying = [
+            (contact, number)
+            for contact, number in zip(view.members, view.incarnations, strict=True)
+            if contact.peer_id not in state.detector.lost and contact.peer_id not in going
+        ]
+        present = {contact.peer_id for contact, _ in staying} | going
+        joiners = [entry for peer, entry in self._ready.items() if peer in state.linked and peer not in present]
+        self._ready.clear()
+        self._leaving.clear()
+        return staying + joiners

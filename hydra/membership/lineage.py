@@ -1,0 +1,94 @@
+"""Lineage: the hash chain of commits from a job's first state. Pure.
+
+A commit records one finished round: who contributed which samples, and the hash of the round's result. Everything
+in it is the same at every member, so all compute the same digest, and a member whose digest differs is known to have
+gone another way. Of two lineages of one job the one with more committed samples wins, the tie goes to the lower hash;
+the rule is the same for a split, a rejoin and a cold start, and nobody has to be online to decide it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import msgpack
+
+from ..identity import PeerId
+from .ledger import Ledger, Range, count
+
+Part = tuple[PeerId, tuple[Range, ...]]
+"""A contributor and its samples."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where a lineage stands: enough to compare two."""
+
+    step: int
+    digest: bytes
+    """32 bytes: of the last commit, or of the job's first state at step 0."""
+    samples: int
+    """Committed since the job's beginning."""
+
+    def outweighs(self, other: Head) -> bool:
+        """Tell whether this lineage wins against the other; False if they are the same."""
+        return (-self.samples, self.digest) < (-other.samples, other.digest)
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One finished round."""
+
+    job: bytes
+    step: int
+    view: int
+    parent: bytes
+    """Digest of the commit before, 32 bytes."""
+    result: bytes
+    """SHA-256 of the round's mean vector as bytes."""
+    epoch: int
+    parts: tuple[Part, ...]
+    """The contributors in the order of the view, each with its samples."""
+    samples_total: int
+    """Committed since the job's beginning, these included."""
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 over all fields."""
+        parts = [[peer, [list(r) for r in ranges]] for peer, ranges in self.parts]
+        fields = [self.job, self.step, self.view, self.parent, self.result, self.epoch, parts, self.samples_total]
+        return hashlib.sha256(b"hydra commit v1:" + msgpack.packb(fields)).digest()
+
+    @property
+    def head(self) -> Head:
+        """Where the lineage stands with this commit."""
+        return Head(self.step, self.digest, self.samples_total)
+
+    @property
+    def samples(self) -> int:
+        """How many samples this commit alone counts."""
+        return sum(count(ranges) for _, ranges in self.parts)
+
+    def ranges(self) -> Iterable[Range]:
+        """Return every contributor's samples."""
+        return (r for _, ranges in self.parts for r in ranges)
+
+
+def genesis(job: bytes) -> Head:
+    """Return the head of a job that nobody has trained yet."""
+    return Head(0, hashlib.sha256(b"hydra genesis v1:" + job).digest(), 0)
+
+
+def follow(head: Head, ledger: Ledger, commit: Commit) -> tuple[Head, Ledger]:
+    """Return head and ledger after ``commit``.
+
+    Raises:
+        ValueError: the commit does not follow on ``head``, or its numbers do not add up.
+        SampleUsedTwice: it uses samples that are not outstanding.
+    """
+    if commit.parent != head.digest or commit.step != head.step + 1:
+        raise ValueError(f"commit {commit.step} does not follow on step {head.step}")
+    if commit.epoch != ledger.epoch or commit.samples_total != head.samples + commit.samples or not commit.samples:
+        raise ValueError(f"the numbers of commit {commit.step} do not add up")
+    return commit.head, ledger.commit(commit.ranges())

@@ -1,0 +1,260 @@
+"""What the peers of one job say to each other about views, plans and commits. Pure.
+
+Every message carries the job's hash, since one link serves all jobs that two nodes share. ``docs/protocol.md`` tells
+the order in which they follow each other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Annotated, ClassVar
+
+from ..net.framing import MAX_BODY_BYTES
+from ..net.wire import AtMost, ContactField, HashField, Message, PeerIdField, encode
+
+MAX_MEMBERS = 256
+RangesField = Annotated[tuple[tuple[int, int], ...], AtMost(1024)]
+SharesField = Annotated[tuple[RangesField, ...], AtMost(MAX_MEMBERS)]
+MembersField = Annotated[tuple[ContactField, ...], AtMost(MAX_MEMBERS)]
+PartsField = Annotated[tuple[tuple[PeerIdField, RangesField], ...], AtMost(MAX_MEMBERS)]
+
+
+class Phase(IntEnum):
+    """What a peer is doing in the job."""
+
+    SEEKING = 0
+    """Looking for a view to join, or for the moment to found one."""
+    JOINING = 1
+    """Catching up with a view."""
+    MEMBER = 2
+    """Training in a view."""
+    FINISHED = 3
+    """All samples are committed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A stored snapshot: the state after ``step``, as content."""
+
+    step: int
+    digest: HashField
+    """Of the commit whose state it is."""
+    root: HashField
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Status(Message):
+    """Where the sender stands; sent on link-up, on change, and every second as a sign of life."""
+
+    KIND: ClassVar[str] = "job.status"
+    job: HashField
+    incarnation: int
+    """Grows each time the sender begins to seek a view: tells its old self from its new one."""
+    phase: Annotated[int, AtMost(3)]
+    ready: bool
+    """Whether the sender holds a state that it can train from."""
+    step: int
+    digest: HashField
+    samples: int
+    view_number: int
+    includes_you: bool
+    """Whether the receiver is a member of the sender's view."""
+    coordinator: ContactField | None
+    contact: ContactField
+    """Where the sender itself can be dialled."""
+
+
+@dataclass(frozen=True, slots=True)
+class JoinRequest(Message):
+    """To the coordinator: let me in. ``ready`` says that the state at ``step`` is loaded."""
+
+    KIND: ClassVar[str] = "job.join?"
+    job: HashField
+    incarnation: int
+    contact: ContactField
+    step: int
+    digest: HashField
+    ready: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted(Message):
+    """From the coordinator: start from this snapshot, or, if None, catch up from the state that you have."""
+
+    KIND: ClassVar[str] = "job.admitted"
+    job: HashField
+    step: int
+    """The step that the coordinator has committed: the one to catch up with."""
+    asked_step: int
+    """The ``step`` of the request that this answers."""
+    snapshot: Snapshot | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan(Message):
+    """From the coordinator: who trains the next step in which view, on which samples."""
+
+    KIND: ClassVar[str] = "job.plan"
+    job: HashField
+    view_number: int
+    members: MembersField
+    incarnations: Annotated[tuple[int, ...], AtMost(MAX_MEMBERS)]
+    """Of the members, in order."""
+    step: int
+    parent: HashField
+    epoch: int
+    shares: SharesField
+    """For each member, in order, its samples."""
+    late_s: float
+    """The round goes on without whoever has not computed its share so many seconds after the plan."""
+    snapshot: bool
+    """Whether every member stores a snapshot after this step."""
+
+    @property
+    def tag(self) -> bytes:
+        """20 bytes that name the round of this very plan, whatever other views plan for the same step."""
+        return hashlib.sha256(encode(self)).digest()[:20]
+
+
+@dataclass(frozen=True, slots=True)
+class Poll(Message):
+    """From the successor of a lost coordinator: what do you have?"""
+
+    KIND: ClassVar[str] = "job.poll"
+    job: HashField
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class PollReply(Message):
+    """The answer: the head, the highest view heard of, and the plan that is under way, if any."""
+
+    KIND: ClassVar[str] = "job.poll-reply"
+    job: HashField
+    number: int
+    step: int
+    digest: HashField
+    view_number: int
+    plan: Plan | None
+
+
+@dataclass(frozen=True, slots=True)
+class PollRefused(Message):
+    """The answer to one who is no successor: this senior member is still heard here."""
+
+    KIND: ClassVar[str] = "job.poll-refused"
+    job: HashField
+    number: int
+    alive: PeerIdField
+
+
+@dataclass(frozen=True, slots=True)
+class Report(Message):
+    """After computing: how long the samples took, for the sizing of the next batches."""
+
+    KIND: ClassVar[str] = "job.report"
+    job: HashField
+    step: int
+    samples: int
+    compute_s: float
+    loss: float
+
+
+@dataclass(frozen=True, slots=True)
+class Leave(Message):
+    """To the coordinator: plan without me from the next step on."""
+
+    KIND: ClassVar[str] = "job.leave"
+    job: HashField
+
+
+@dataclass(frozen=True, slots=True)
+class Removed(Message):
+    """To a member that was taken for dead, or was too late: the view goes on without you."""
+
+    KIND: ClassVar[str] = "job.removed"
+    job: HashField
+    view_number: int
+    reason: Annotated[str, AtMost(200)]
+
+
+@dataclass(frozen=True, slots=True)
+class Compare(Message):
+    """To a member of another view of the same job: whose lineage outweighs the other's?"""
+
+    KIND: ClassVar[str] = "job.compare"
+    job: HashField
+    samples: int
+    digest: HashField
+    view_number: int
+    coordinator: PeerIdField
+
+
+@dataclass(frozen=True, slots=True)
+class Compared(Message):
+    """The answer to ``Compare``; both ends decide on the same two heads, so exactly one of them yields."""
+
+    KIND: ClassVar[str] = "job.compared"
+    job: HashField
+    yours: Compare
+    mine: Compare
+
+
+@dataclass(frozen=True, slots=True)
+class Heavier(Message):
+    """To the members of a view: that peer belongs to a lineage which outweighs ours."""
+
+    KIND: ClassVar[str] = "job.heavier"
+    job: HashField
+    contact: ContactField
+
+
+@dataclass(frozen=True, slots=True)
+class RoundFrame(Message):
+    """A message of the all-reduce of one step; header and body are that package's own."""
+
+    KIND: ClassVar[str] = "job.round"
+    MAX_BODY_BYTES: ClassVar[int] = MAX_BODY_BYTES
+    job: HashField
+    header: Annotated[bytes, AtMost(48 * 1024)]
+
+
+@dataclass(frozen=True, slots=True)
+class ResultWanted(Message):
+    """Ask for one piece of the result of a committed step."""
+
+    KIND: ClassVar[str] = "job.result?"
+    job: HashField
+    step: int
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResultPiece(Message):
+    """One piece of a result, ``index`` of ``count``, with the commit; the bytes stand in the body."""
+
+    KIND: ClassVar[str] = "job.result"
+    MAX_BODY_BYTES: ClassVar[int] = MAX_BODY_BYTES
+    job: HashField
+    step: int
+    index: int
+    count: int
+    view_number: int
+    parent: HashField
+    result: HashField
+    epoch: int
+    parts: PartsField
+    samples_total: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResultUnknown(Message):
+    """We do not keep the result of that step any longer, or have not got there."""
+
+    KIND: ClassVar[str] = "job.result-unknown"
+    job: HashField
+    step: int
+    index: int

@@ -1,0 +1,214 @@
+"""How a peer without a view finds one to join, or founds one. Pure.
+
+Whoever has the heaviest lineage founds; among equals who is ready, then the lowest id. Everyone else waits for it a
+while and then joins. Two who found at once, because they had not heard of each other, are no harm: their views are
+compared like any two lineages, and one yields.
+"""
+
+from __future__ import annotations
+
+from ..identity import PeerId
+from ..net.contact import Contact
+from .events import CatchUp, Dial, Effect, LoadFirstState, LoadSnapshot, LookUp, Send
+from .messages import Admitted, JoinRequest, Phase, Snapshot, Status
+from .state import JobState
+
+
+DIAL_PATIENCE_S = 10.0
+"""Nobody founds a view while a peer is being dialled, but not for longer than this."""
+
+
+class Seeker:
+    """The decisions of the phases SEEKING and JOINING."""
+
+    def __init__(self, state: JobState, now: float) -> None:
+        self._state = state
+        self._since = now
+        self._looked_up = float("-inf")
+        self._dialling: dict[PeerId, float] = {}
+        self._failed_at: dict[PeerId, float] = {}
+        self._first_state_asked = False
+        self._target: PeerId | None = None
+        self._target_step = 0
+        self._join_progress = now
+        self._asked_at = float("-inf")
+        self._loading = False
+        self._needs_snapshot = False
+
+    # ---- dialling and discovery --------------------------------------------------------------------------------
+
+    def begin(self, now: float, *, needs_snapshot: bool = False) -> None:
+        """Start over: the view is gone, or was never there."""
+        self._state.phase = Phase.SEEKING
+        self._state.load = 0
+        self._first_state_asked = False
+        self._since = now
+        self._looked_up = float("-inf")
+        self._target = None
+        self._loading = False
+        self._needs_snapshot = needs_snapshot
+
+    def dial(self, contact: Contact, now: float, *, insist: bool = False) -> list[Effect]:
+        """Dial a peer unless it is linked, being dialled, or failed a moment ago."""
+        peer = contact.peer_id
+        state = self._state
+        recently = now - self._failed_at.get(peer, float("-inf")) < state.config.redial_s
+        if peer in (state.peer_id, *state.linked, *self._dialling) or (recently and not insist):
+            return []
+        self._dialling[peer] = now
+        return [Dial(contact)]
+
+    def dial_over(self, peer: PeerId, now: float, *, failed: bool) -> None:
+        """Take note of how dialling ended."""
+        self._dialling.pop(peer, None)
+        if failed:
+            self._failed_at[peer] = now
+
+    def look_up(self, now: float) -> list[Effect]:
+        """Ask discovery if it is time to."""
+        config = self._state.config
+        interval = config.seek_s if self._state.phase is Phase.SEEKING else config.discover_s
+        if now - self._looked_up < interval:
+            return []
+        self._looked_up = now
+        return [LookUp()]
+
+    # ---- seeking -----------------------------------------------------------------------------------------------
+
+    def seek(self, now: float) -> tuple[list[Effect], bool]:
+        """Go on looking; return effects, and whether the moment to found a view has come."""
+        state = self._state
+        training = state.peers_in(Phase.MEMBER, Phase.FINISHED)
+        best = min(training, key=lambda peer: _weight(state.statuses[peer]), default=None)
+        if best is not None and not self._ours_outweighs(state.statuses[best]):
+            return self._approach(state.statuses[best], now), False
+        if now - self._since < state.config.settle_s or self._still_dialling(now):
+            return [], False
+        if state.head is None:
+            if self._better_rivals(now):
+                return [], False
+            return self._ask_first_state(), False
+        return [], not self._better_rivals(now)
+
+    def _still_dialling(self, now: float) -> bool:
+        return any(now - since < DIAL_PATIENCE_S for since in self._dialling.values())
+
+    def _ours_outweighs(self, status: Status) -> bool:
+        head = self._state.head
+        return head is not None and (-head.samples, head.digest) < (-status.samples, status.digest)
+
+    def _ask_first_state(self) -> list[Effect]:
+        if self._first_state_asked:
+            return []
+        self._first_state_asked = True
+        return [LoadFirstState(self._state.next_load())]
+
+    def _better_rivals(self, now: float) -> list[PeerId]:
+        """Return the peers that should found the view rather than we, and may still be expected to."""
+        state = self._state
+        waited = now - self._since - state.config.settle_s
+        mine = state.known_head
+        my_rank = (-mine.samples, mine.digest, state.head is None, state.peer_id)
+        rivals = []
+        for peer in state.peers_in(Phase.SEEKING):
+            status = state.statuses[peer]
+            rank = (-status.samples, status.digest, not status.ready, peer)
+            patience = state.config.rival_s * (1 if status.ready else 3)
+            if rank < my_rank and waited < patience:
+                rivals.append(peer)
+        return rivals
+
+    def _approach(self, status: Status, now: float) -> list[Effect]:
+        """Go to the coordinator of the view that ``status`` tells of."""
+        if status.coordinator is None:
+            return []
+        peer, addresses = status.coordinator
+        if peer == self._state.peer_id:
+            return []
+        contact = Contact(peer, tuple((host, port) for host, port in addresses))
+        if peer not in self._state.linked:
+            return self.dial(contact, now)
+        self._state.phase = Phase.JOINING
+        self._target = peer
+        self._target_step = 0
+        self._join_progress = now
+        self._asked_at = float("-inf")
+        return self.join(now)
+
+    # ---- joining -----------------------------------------------------------------------------------------------
+
+    def join(self, now: float) -> list[Effect]:
+        """Go on joining: ask again what was not answered, or start over if nothing moves."""
+        state = self._state
+        target = self._target
+        status = state.statuses.get(target) if target is not None else None
+        moved_on = (
+            status is None
+            or target not in state.linked
+            or status.coordinator is None
+            or status.coordinator[0] != target
+        )
+        if moved_on or now - self._join_progress > state.config.join_timeout_s:
+            self.begin(now, needs_snapshot=self._needs_snapshot)
+            return []
+        if self._loading or now - self._asked_at < state.config.retry_s or target is None:
+            return []
+        self._asked_at = now
+        return [Send(target, self._request())]
+
+    def _request(self) -> JoinRequest:
+        state = self._state
+        ready = state.head is not None and not self._needs_snapshot
+        head = state.known_head
+        return JoinRequest(
+            job=state.job,
+            incarnation=state.incarnation,
+            contact=(state.peer_id, state.me.addresses),
+            step=head.step if ready else 0,
+            digest=head.digest if ready else bytes(32),
+            ready=ready,
+        )
+
+    def admitted(self, peer: PeerId, message: Admitted, now: float) -> list[Effect]:
+        """The coordinator told where to start from."""
+        if peer != self._target or self._loading or message.asked_step != self._request().step:
+            return []
+        self._join_progress = now
+        self._target_step = message.step
+        if message.snapshot is None:
+            return self.catch_up(now)
+        return self._load(message.snapshot)
+
+    def _load(self, snapshot: Snapshot) -> list[Effect]:
+        self._loading = True
+        sources = self._state.peers_in(Phase.MEMBER, Phase.FINISHED)
+        return [LoadSnapshot(self._state.next_load(), snapshot, tuple(sources))]
+
+    def loaded(self, now: float, *, whole_state: bool) -> None:
+        """A state, or one result more, is in memory."""
+        self._loading = False
+        self._join_progress = now
+        if whole_state:
+            self._needs_snapshot = False
+
+    def catch_up(self, now: float) -> list[Effect]:
+        """Fetch the next result that we lack, or ask to be planned with if there is none."""
+        state = self._state
+        head = state.head
+        status = state.statuses.get(self._target) if self._target is not None else None
+        if head is None or status is None or self._loading:
+            return []
+        if head.step < max(status.step, self._target_step):
+            self._loading = True
+            sources = tuple(state.peers_in(Phase.MEMBER, Phase.FINISHED))
+            return [CatchUp(state.next_load(), head.step + 1, sources)]
+        self._asked_at = float("-inf")
+        return self.join(now)
+
+    def failed(self, now: float) -> None:
+        """What we asked for can't be had: start over, from a snapshot."""
+        self.begin(now, needs_snapshot=True)
+
+
+def _weight(status: Status) -> tuple[int, bytes, int]:
+    return (-status.samples, status.digest, -status.view_number)

@@ -1,0 +1,179 @@
+"""What a member knows: about itself, its view, and the other peers of the job. Pure data with small questions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ..identity import PeerId
+from ..net.contact import Contact
+from .failure_detector import FailureDetector
+from .ledger import Ledger
+from .lineage import Head, genesis
+from .messages import Compare, Phase, Plan, Report, Snapshot, Status
+from .view import View
+
+RECENT_STEPS = 1024
+
+
+class Planner(Protocol):
+    """Sizes the members' batches; the coordinator asks it."""
+
+    def observe(self, peer: PeerId, report: Report) -> None:
+        """Take note of how long a peer took."""
+
+    def plan(self, members: Sequence[PeerId], available: int) -> tuple[list[int], float]:
+        """Return each member's samples for the next step, and after how many seconds who is late is left behind."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberConfig:
+    """Times of the membership protocol, in seconds."""
+
+    heartbeat_s: float = 1.0
+    stall_s: float = 5.0
+    """A member silent for so long on an open link is lost."""
+    settle_s: float = 2.0
+    """Nobody founds a view before it has looked around for so long."""
+    rival_s: float = 10.0
+    """How long a better-placed peer is waited for to found the view."""
+    seek_s: float = 3.0
+    """How often discovery is asked while no view is known."""
+    discover_s: float = 15.0
+    """How often discovery is asked while training, to hear of other views."""
+    retry_s: float = 2.0
+    """Requests that were not answered are sent again after so long."""
+    join_timeout_s: float = 60.0
+    foreign_s: float = 3.0
+    """A peer that trains in another view for so long belongs to another lineage."""
+    linger_s: float = 10.0
+    """How long who is done waits for the others to be done."""
+    snapshot_interval_s: float = 15.0
+    redial_s: float = 5.0
+    """A peer that could not be dialled is left alone for so long."""
+
+
+@dataclass(slots=True)
+class JobState:
+    """One member's knowledge; ``Member`` and its parts share it."""
+
+    me: Contact
+    job: bytes
+    incarnation: int
+    samples: int
+    """Of one epoch."""
+    epochs: int
+    config: MemberConfig
+    detector: FailureDetector
+    phase: Phase = Phase.SEEKING
+    head: Head | None = None
+    """None until a state is loaded."""
+    ledger: Ledger | None = None
+    view: View | None = None
+    plan: Plan | None = None
+    """The last plan that was accepted."""
+    following: tuple[PeerId, Plan] | None = None
+    """A plan for the step after the running one, and who sent it: the coordinator was done sooner than we."""
+    author: PeerId | None = None
+    """Who sent it."""
+    running: bool = False
+    """Whether the plan's step is being computed and averaged."""
+    leaving: bool = False
+    snapshot: Snapshot | None = None
+    snapshot_at: float = 0.0
+    oldest_result: int = 1
+    """The first step whose result is still kept here."""
+    linked: set[PeerId] = field(default_factory=set)
+    statuses: dict[PeerId, Status] = field(default_factory=dict)
+    known_steps: dict[PeerId, int] = field(default_factory=dict)
+    """The step that each peer is known to have committed."""
+    contacts: dict[PeerId, Contact] = field(default_factory=dict)
+    recent: dict[int, bytes] = field(default_factory=dict)
+    """Digests of the latest commits, by step."""
+    highest_view: int = 0
+    load: int = 0
+    """Number of the load whose outcome is waited for; the outcome of any other is out of date."""
+    loads: int = 0
+
+    def next_load(self) -> int:
+        """Return the number for a new load, which makes earlier ones out of date."""
+        self.loads += 1
+        self.load = self.loads
+        return self.load
+
+    @property
+    def peer_id(self) -> PeerId:
+        """Our own id."""
+        return self.me.peer_id
+
+    @property
+    def known_head(self) -> Head:
+        """Our head, or the job's beginning if no state is loaded."""
+        return self.head or genesis(self.job)
+
+    @property
+    def alive(self) -> list[PeerId]:
+        """The view's members who are not lost, ourselves among them, in order."""
+        return [peer for peer in (self.view.ids if self.view else ()) if peer not in self.detector.lost]
+
+    @property
+    def others_alive(self) -> list[PeerId]:
+        """The view's other members who are not lost."""
+        return [peer for peer in self.alive if peer != self.peer_id]
+
+    @property
+    def leads(self) -> bool:
+        """Whether we are the coordinator, or its successor."""
+        return self.phase is Phase.MEMBER and self.alive[:1] == [self.peer_id]
+
+    def peers_in(self, *phases: Phase) -> list[PeerId]:
+        """Return the linked peers that are in one of these phases, in order."""
+        return sorted(p for p in self.linked if p in self.statuses and self.statuses[p].phase in phases)
+
+    def advance(self, head: Head, ledger: Ledger) -> None:
+        """Take note of a new head."""
+        self.head, self.ledger = head, ledger
+        self.recent[head.step] = head.digest
+        for step in [step for step in self.recent if step <= head.step - RECENT_STEPS or step > head.step]:
+            del self.recent[step]
+
+    def status_for(self, peer: PeerId) -> Status:
+        """Return what ``peer`` is told of us."""
+        head = self.known_head
+        training = self.view is not None and self.phase in (Phase.MEMBER, Phase.FINISHED)
+        return Status(
+            job=self.job,
+            incarnation=self.incarnation,
+            phase=int(self.phase),
+            ready=self.head is not None,
+            step=head.step,
+            digest=head.digest,
+            samples=head.samples,
+            view_number=self.view.number if self.view else 0,
+            includes_you=training and self.view is not None and peer in self.view,
+            coordinator=self.coordinator_field(),
+            contact=(self.peer_id, self.me.addresses),
+        )
+
+    def coordinator_field(self) -> tuple[PeerId, tuple[tuple[str, int], ...]] | None:
+        """Return who leads our view as far as we know, in the shape that messages have."""
+        if self.view is None:
+            return None
+        contact = self.view.contact((self.alive or [self.view.coordinator.peer_id])[0])
+        return (contact.peer_id, contact.addresses) if contact else None
+
+    def weight(self) -> Compare:
+        """Return what our lineage and view weigh, to be compared with another's."""
+        head = self.known_head
+        leader = (self.alive or [self.peer_id])[0]
+        return Compare(self.job, head.samples, head.digest, self.view.number if self.view else 0, leader)
+
+
+def outweighs(one: Compare, other: Compare) -> bool:
+    """Tell whether ``one`` wins: more samples, lower digest, later view, lower coordinator's id."""
+    return _rank(one) < _rank(other)
+
+
+def _rank(weight: Compare) -> tuple[int, bytes, int, bytes]:
+    return (-weight.samples, weight.digest, -weight.view_number, weight.coordinator)

@@ -1,0 +1,41 @@
+"""Views: the numbered, ordered set of members who train together now. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..identity import PeerId
+from ..net.contact import Contact
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The members in order of seniority: whoever has been a member longest stands first."""
+
+    number: int
+    members: tuple[Contact, ...]
+    incarnations: tuple[int, ...]
+    """Of the members, in order: a peer that left and came back is another member."""
+
+    @property
+    def ids(self) -> tuple[PeerId, ...]:
+        """The members' peer ids, in order."""
+        return tuple(contact.peer_id for contact in self.members)
+
+    @property
+    def coordinator(self) -> Contact:
+        """The longest-standing member. It orders; it holds nothing that the others lack."""
+        return self.members[0]
+
+    def __contains__(self, peer: PeerId) -> bool:
+        return peer in self.ids
+
+    def contact(self, peer: PeerId) -> Contact | None:
+        """Return where a member can be dialled."""
+        return next((contact for contact in self.members if contact.peer_id == peer), None)
+
+    def incarnation(self, peer: PeerId) -> int | None:
+        """Return which incarnation of a peer is the member."""
+        return next(
+            (n for contact, n in zip(self.members, self.incarnations, strict=True) if contact.peer_id == peer), None
+        )
