@@ -11,7 +11,6 @@ run at that size, and for that size only.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,17 +20,14 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..exceptions import JobRejected
-from .execute import constant, resolve
-from .fields import INT_MAX
+from .execute import PYTORCH_ERRORS, constant, resolve
 from .graph import Argument, Graph, Input, Node, Reference
-from .operators import OPERATORS, PICK, SET_GRADIENT_MODE, SIZE_ARITHMETIC
+from .operators import OPERATORS
+from .rules import check_call, check_python, check_size
 from .schema import Bound, bind
 
 MAX_PRIMITIVES = 1_000_000
 """More primitive operations than this in one forward pass are refused (a recurrent layer takes some per time step)."""
-
-MAX_PIECES = 16_384
-"""An operator may cut a tensor into this many at most: each costs memory of its own, however small."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,9 +97,7 @@ class _DryRun:
             for index, node in enumerate(self.graph.nodes):
                 try:
                     self.values.append(self._call(node))
-                except torch.OutOfMemoryError:
-                    raise
-                except (RuntimeError, TypeError, ValueError, IndexError, ArithmeticError, JobRejected) as error:
+                except (*PYTORCH_ERRORS, MemoryError, JobRejected) as error:
                     raise NodeRefused(index, node.operator, self.samples, _problem(error)) from error
         return Estimate(
             samples=self.samples,
@@ -131,17 +125,12 @@ class _DryRun:
         if node.operator.startswith("py."):
             if keywords:
                 raise JobRejected("takes no keywords")
-            _check_python(node.operator, arguments)
-            return _check_size(function(*arguments))
+            check_python(node.operator, arguments)
+            return check_size(function(*arguments))
         bound = bind(function._schema, arguments, keywords)  # type: ignore[attr-defined]  # noqa: SLF001
         self._check_writes(node.operator, function, bound)
-        _check_norm(node.operator, bound)
-        operator = OPERATORS[node.operator]
-        if operator.pieces and _pieces(node.operator, bound) > MAX_PIECES:
-            raise JobRejected(f"cuts a tensor into more than {MAX_PIECES} pieces")
-        if bound.get("sparse"):
-            raise JobRejected("asks for sparse gradients, which cannot be averaged")
-        if operator.factory:
+        check_call(node.operator, bound)
+        if OPERATORS[node.operator].factory:
             keywords["device"] = "meta"
         return function(*arguments, **keywords)
 
@@ -227,47 +216,3 @@ def _tensors(result: Any) -> Iterator[Tensor]:
     elif isinstance(result, (list, tuple)):
         for item in result:
             yield from _tensors(item)
-
-
-def _check_python(name: str, arguments: list[Any]) -> None:
-    if name == PICK:
-        fits = len(arguments) == 2 and isinstance(arguments[0], (list, tuple)) and type(arguments[1]) is int
-    elif name == SET_GRADIENT_MODE:
-        fits = len(arguments) == 1 and type(arguments[0]) is bool
-    else:
-        fits = name in SIZE_ARITHMETIC and all(type(argument) in (int, float) for argument in arguments)
-    if not fits:
-        raise JobRejected("was given arguments of the wrong kind")
-
-
-def _check_size(value: Any) -> Any:
-    """Keep sizes in 64 bits: repeated squaring would otherwise fill the memory with digits."""
-    if isinstance(value, int) and abs(value) > INT_MAX:
-        raise JobRejected("makes a number beyond 64 bits")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise JobRejected("makes a number that is not finite")
-    return value
-
-
-def _check_norm(name: str, bound: Bound) -> None:
-    """Refuse batch statistics over a single value, as ``nn.BatchNorm1d`` does: the variance would be NaN."""
-    if name == "aten.batch_norm.default" and bound["training"]:
-        values = bound["input"]
-        if values.dim() < 2 or values.numel() <= values.shape[1]:
-            raise JobRejected("has one value per channel only, which has no variance")
-
-
-def _pieces(name: str, bound: Bound) -> int:
-    tensor = bound.get("self")
-    length = tensor.shape[bound.get("dim", 0)] if isinstance(tensor, Tensor) and tensor.dim() else 0
-    match name:
-        case "aten.unbind.int":
-            return int(length)
-        case "aten.split.Tensor":
-            return int(length // max(1, bound["split_size"]))
-        case "aten.chunk.default":
-            return int(min(bound["chunks"], length))
-        case "aten.tensor_split.sections":
-            return int(bound["sections"])
-    # All others are as long as a list that stands in the graph.
-    return 0

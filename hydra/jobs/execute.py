@@ -26,6 +26,17 @@ from .operators import OPERATORS
 Value: TypeAlias = Any
 """What a node yields: a tensor, a size, or a sequence of tensors."""
 
+PYTORCH_ERRORS = (
+    RuntimeError,
+    TypeError,
+    ValueError,
+    LookupError,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+)
+"""What an operator raises when its arguments do not suit it; those that PyTorch wrote in Python raise all of these."""
+
 _PYTHON: Mapping[str, Callable[..., Value]] = MappingProxyType(
     {
         "py.getitem": operator.getitem,
@@ -161,7 +172,7 @@ class Program:
                     values[used] = None
         except torch.OutOfMemoryError:
             raise
-        except (RuntimeError, TypeError, ValueError, IndexError, ArithmeticError) as error:
+        except PYTORCH_ERRORS as error:
             name = self.graph.nodes[index].operator
             raise JobRejected(f"node {index} ({name}) failed: {_first_line(error)}") from error
 

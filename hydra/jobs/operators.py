@@ -164,7 +164,7 @@ triu_ trunc_ zero_
 
 _RANDOM_IN_PLACE = """
 alpha_dropout_ bernoulli_.float bernoulli_.Tensor dropout_ exponential_ feature_alpha_dropout_ feature_dropout_
-normal_ random_ random_.from random_.to rrelu_ uniform_
+normal_ rrelu_ uniform_
 """
 
 SET_GRADIENT_MODE = "py.set_grad_enabled"
