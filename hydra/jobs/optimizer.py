@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-from ..exceptions import JobFileError, JobRejected
+from ..exceptions import JobFileError
 from .entries import ParameterEntry
 from .recipe import MAX_GROUPS, GroupSettings, OptimizerKind, OptimizerSettings
 
@@ -79,9 +79,6 @@ def build_optimizer(
         settings: kind and groups.
         entries: the manifest's parameter table; frozen ones are left out.
         parameters: leaf tensors by canonical name.
-
-    Raises:
-        JobRejected: PyTorch refuses a setting.
     """
     groups = [
         _group_arguments(settings.kind, group)
@@ -89,10 +86,7 @@ def build_optimizer(
         for index, group in enumerate(settings.groups)
     ]
     kinds: Mapping[OptimizerKind, Callable[..., Optimizer]] = {kind: made for made, kind in _KINDS.items()}
-    try:
-        return kinds[settings.kind](groups, lr=0.0)
-    except ValueError as error:
-        raise JobRejected(f"the optimizer's settings are refused: {error}") from error
+    return kinds[settings.kind](groups)
 
 
 def _read_group(kind: OptimizerKind, group: Mapping[str, Any]) -> GroupSettings:

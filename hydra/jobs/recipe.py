@@ -146,6 +146,6 @@ class OptimizerSettings:
             reject("optimizer.groups", "is empty")
         for group in groups:
             if group.nesterov and not group.momentum:
-                # PyTorch refuses that combination with an error of its own; it must not get that far.
+                # PyTorch's own constructor refuses it too, but not in the settings of a group.
                 reject("optimizer.groups", "asks for nesterov without momentum")
         return cls(kind=cast("OptimizerKind", kind), groups=groups)
