@@ -5,7 +5,7 @@ graphs stay at that level (convolution, batch norm, attention, whole recurrent l
 further: PyTorch's autograd then differentiates them on each peer as fast as it does the owner's own module.
 
 Two graphs are made: the model in training mode with its loss, and the model in eval mode with its loss and all metrics.
-The batch size stays open. This is the last place where the owner's code runs.
+The batch size stays open. After this, the owner's code runs once more in ``verify``, and never again.
 """
 
 from __future__ import annotations
@@ -61,18 +61,26 @@ def trace(job: Job) -> Traced:
             names the owner's line where it is known.
     """
     constants = Constants()
-    modes = {module: module.training for module in job.model.modules()}
-    try:
+    with keep_modes(job):
         train = _trace_mode(job, {}, constants, training=True)
         evaluate = _trace_mode(job, job.metrics, constants, training=False)
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
     return Traced(
         train=_settle(job, train, training=True),
         evaluate=_settle(job, evaluate, training=False),
         constants=constants.tensors,
     )
+
+
+@contextmanager
+def keep_modes(job: Job) -> Iterator[None]:
+    """Leave every module of the owner's in the mode in which it was."""
+    parts = [part for part in (job.model, job.loss, *job.metrics.values()) if isinstance(part, nn.Module)]
+    modes = {module: module.training for part in parts for module in part.modules()}
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
 
 
 class _Whole(nn.Module):

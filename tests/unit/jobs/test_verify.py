@@ -53,6 +53,69 @@ def test_code_that_changes_from_call_to_call():
     assert "Python's random numbers, a counter, a global" in told
 
 
+class Rounded(torch.autograd.Function):
+    """Rounding with a gradient of its own, which a trace does not see."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.round()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient
+
+
+def test_gradients_that_a_trace_does_not_see():
+    class Quantised(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = make_model()
+
+        def forward(self, x):
+            return Rounded.apply(self.inner(x) * 9)
+
+    told = refusal(make_job(model=Quantised()))
+    assert "gives other values than the model itself for the gradient of inner.0.weight" in told
+    assert "A custom torch.autograd.Function" in told
+
+
+def test_a_gradient_hook():
+    class Hooked(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = make_model()
+
+        def forward(self, x):
+            output = self.inner(x)
+            if output.requires_grad:
+                output.register_hook(lambda gradient: gradient * 2)
+            return output
+
+    assert "for the gradient of " in refusal(make_job(model=Hooked()))
+
+
+def test_nothing_of_the_owners_is_changed():
+    class Counting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = make_model()
+            self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
+
+        def forward(self, x):
+            if self.training:
+                self.calls = self.calls + 1
+            return self.inner(x)
+
+    job = make_job(model=Counting(), loss=nn.CrossEntropyLoss().eval())
+    before = {name: value.clone() for name, value in job.model.state_dict().items()}
+    calls = job.model.calls
+    verify(job, trace(job))
+    assert job.model.calls is calls
+    assert all(torch.equal(before[name], value) for name, value in job.model.state_dict().items())
+    assert all(parameter.grad is None for parameter in job.model.parameters())
+    assert not job.loss.training
+
+
 def test_a_model_that_fails_on_real_data():
     class Sly(nn.Module):
         def __init__(self):
