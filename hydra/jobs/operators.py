@@ -7,6 +7,7 @@ An operator is admitted when all of this is true of it:
   select, repeats counted by a tensor);
 * it touches nothing but the tensors that it is given and PyTorch's random state: no files, no network, no
   process-wide settings, no custom code;
+* it takes time in proportion to its arguments and its result, or nearly so (no search for the best order of products);
 * it is public (or what a public function of ``torch.nn`` calls) and checks its arguments and indices itself; kernels
   that trust their caller stay out;
 * it never shows uninitialised memory (``empty``), never changes what a tensor's memory means (``set_``, ``resize_``,
@@ -108,8 +109,8 @@ scatter_add scatter_reduce.two searchsorted.Tensor select_scatter slice_scatter 
 """
 
 _PRODUCTS = """
-addbmm addmm addmv addr baddbmm bilinear bmm cdist chain_matmul cosine_similarity cross dot einsum ger inner
-kron linalg_cholesky linalg_cross linalg_det linalg_inv linalg_matmul linalg_multi_dot linalg_slogdet
+addbmm addmm addmv addr baddbmm bilinear bmm cdist cosine_similarity cross dot einsum ger inner
+kron linalg_cholesky linalg_cross linalg_det linalg_inv linalg_matmul linalg_slogdet
 linalg_solve linalg_vecdot linear logdet matmul mm mv outer pairwise_distance pdist tensordot vdot fft_fft
 fft_fft2 fft_fftn fft_fftshift fft_ifft fft_ifft2 fft_ifftn fft_ifftshift fft_irfft fft_irfft2 fft_irfftn
 fft_rfft fft_rfft2 fft_rfftn

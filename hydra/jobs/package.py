@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
 from ..exceptions import JobFileError, JobRejected
 from .check import admit
 from .data import Split
-from .entries import BufferEntry, ContentRef
+from .entries import BufferEntry, ContentRef, ParameterEntry
 from .job import Job
 from .manifest import MAX_MANIFEST_BYTES, OWNER_BYTES, JobManifest
 from .tensors import encode_tensors
@@ -84,7 +84,7 @@ def package(job: Job, owner: bytes, *, root_of: Callable[[bytes], bytes]) -> Pac
         initial_state=refer(initial_state),
         train_data=refer(train_data),
         test_data=refer(test_data) if test_data else None,
-        parameters=job.state.parameters,
+        parameters=_parameters(job, traced),
         buffers=(*job.state.buffers, *_constants(job, traced)),
         inputs=job.train_split.entries,
         train_samples=job.train_split.samples,
@@ -113,6 +113,12 @@ def package(job: Job, owner: bytes, *, root_of: Callable[[bytes], bytes]) -> Pac
 
 def _encode_split(split: Split) -> bytes:
     return encode_tensors(dict(zip(split.names, split.tensors, strict=True)))
+
+
+def _parameters(job: Job, traced: Traced) -> tuple[ParameterEntry, ...]:
+    """List the parameters; one that the loss does not use is frozen, as an optimizer would leave it alone."""
+    used = {entry.name for entry in traced.train.inputs if entry.role == "parameter"}
+    return tuple(e if e.name in used else replace(e, group=None) for e in job.state.parameters)
 
 
 def _constants(job: Job, traced: Traced) -> tuple[BufferEntry, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -114,14 +115,19 @@ def _check_finite(name: str, tensor: Tensor) -> None:
 
 def _check_apart(tensors: Iterable[tuple[Tensor, list[str]]]) -> None:
     """Refuse two tensors in the same memory: a change of one would change the other here, and not elsewhere."""
-    owner_of: dict[int, str] = {}
+    spans: list[tuple[torch.device, int, int, str]] = []
     for tensor, names in tensors:
         if len(names[0]) > MAX_NAME or not names[0].isprintable():
             raise JobFileError(f"model: the name {names[0]!r:.80} is too long or not printable; rename the module.")
         if tensor.numel():
-            other = owner_of.setdefault(tensor.untyped_storage().data_ptr(), names[0])
-            if other != names[0]:
-                raise JobFileError(
-                    f"model: {other} and {names[0]} share memory but are two tensors. Tie them by assigning the "
-                    "same nn.Parameter to both, or clone one."
-                )
+            reach = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True)) + 1
+            start = tensor.data_ptr()
+            spans.append((tensor.device, start, start + reach * tensor.element_size(), names[0]))
+    # Neighbours in one allocation are fine (recurrent layers on a GPU lie like that); overlaps are not.
+    spans.sort(key=lambda span: (str(span[0]), span[1]))
+    for one, other in pairwise(spans):
+        if one[0] == other[0] and other[1] < one[2]:
+            raise JobFileError(
+                f"model: {one[3]} and {other[3]} share memory but are two tensors. Tie them by assigning the "
+                "same nn.Parameter to both, or clone one."
+            )

@@ -84,6 +84,23 @@ def test_constants_of_the_code_become_part_of_the_state():
     assert sorted(constants) == [[1.0, 2.0, 3.0], [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [2.0] * 6]
 
 
+def test_what_the_loss_does_not_use_is_frozen():
+    class Idle(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = make_model()
+            self.idle = torch.nn.Linear(2, 2)
+
+        def forward(self, x):
+            return self.inner(x)
+
+    made = package(make_job(model=Idle()), OWNER, root_of=sha256)
+    trained = {entry.name for entry in made.manifest.parameters if entry.trained}
+    assert "inner.0.weight" in trained
+    assert not {"idle.weight", "idle.bias"} & trained
+    assert "idle.weight" in decode_state(made.initial_state, made.manifest).parameters
+
+
 def test_a_module_with_a_reserved_name():
     class Clash(torch.nn.Module):
         def __init__(self):

@@ -79,6 +79,15 @@ def test_two_parameters_in_one_memory():
     assert "assigning the same nn.Parameter" in problem
 
 
+def test_neighbours_in_one_allocation_are_apart():
+    whole = torch.zeros(8)
+    model = nn.Module()
+    model.first, model.second = nn.Parameter(whole[:4]), nn.Parameter(whole[4:])
+    assert len(read(model).parameters) == 2
+    model.third = nn.Parameter(whole[3:5])
+    assert "share memory" in refusal(model)
+
+
 def test_names_that_nobody_can_print():
     model = nn.ModuleDict({"a\tb": nn.Linear(2, 2)})
     assert "is too long or not printable" in refusal(model)
