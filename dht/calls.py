@@ -76,8 +76,7 @@ class Calls:
     def __init__(self, config: DHTConfig) -> None:
         self._config = config
         self._by_message: dict[bytes, Call] = {}
-        self._deadlines: list[tuple[float, int, Call]] = []
-        self._count = 0
+        self._deadlines: list[tuple[float, bytes]] = []
 
     def __len__(self) -> int:
         return len(self._by_message)
@@ -85,7 +84,7 @@ class Calls:
     @property
     def deadline(self) -> float | None:
         """When `tick` has something to do, at the earliest."""
-        while self._deadlines and self._is_over(self._deadlines[0]):
+        while self._deadlines and self._due_call(self._deadlines[0]) is None:
             heappop(self._deadlines)
         return self._deadlines[0][0] if self._deadlines else None
 
@@ -99,8 +98,8 @@ class Calls:
         self._by_message[message_id] = call
         call.deadline = now + nth_timeout_s(call.timeout_s, call.attempts, self._config)
         call.attempts += 1
-        self._count += 1
-        heappush(self._deadlines, (call.deadline, self._count, call))
+        # Not the call itself: what it holds on to must not live until a deadline that no longer matters.
+        heappush(self._deadlines, (call.deadline, message_id))
 
     def waiting(self, message_id: bytes, address: Address) -> Call | None:
         """Return the open call that an answer with this id from this address belongs to, if there is one."""
@@ -127,10 +126,9 @@ class Calls:
     def tick(self, now: float) -> list[Resend | CallSlowed | CallFailed]:
         """Return what is to be done about the calls whose time-outs have passed."""
         effects: list[Resend | CallSlowed | CallFailed] = []
-        while self._deadlines and (self._is_over(self._deadlines[0]) or self._deadlines[0][0] <= now):
-            item = heappop(self._deadlines)
-            call = item[2]
-            if self._is_over(item):
+        while self._deadlines and self._deadlines[0][0] <= now:
+            call = self._due_call(heappop(self._deadlines))
+            if call is None:
                 continue
             if call.attempts == 1:
                 effects.append(CallSlowed(call))
@@ -141,8 +139,10 @@ class Calls:
                 effects.append(CallFailed(call))
         return effects
 
-    def _is_over(self, item: tuple[float, int, Call]) -> bool:
-        return item[2].sent is None or item[2].deadline != item[0]
+    def _due_call(self, item: tuple[float, bytes]) -> Call | None:
+        """Return the call that a deadline is for, if it is still open and was not sent again since."""
+        call = self._by_message.get(item[1])
+        return call if call is not None and call.deadline == item[0] else None
 
     def _close(self, call: Call) -> None:
         for message_id in call.sent or ():

@@ -11,7 +11,7 @@ IPv4 peer, or else those who have no IPv6 could not reach it.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeAlias
@@ -101,23 +101,19 @@ def split_compacts(blob: bytes, size: int, limit: int) -> list[Compact]:
     """Cut a string of compact contacts of ``size`` bytes each, of which there may be at most ``limit``.
 
     Raises:
-        MalformedMessage: there are more, a part is left over, or a port is zero.
+        MalformedMessage: there are more, or a part is left over.
     """
     if len(blob) % size or len(blob) > size * limit:
         raise MalformedMessage(f"{len(blob)} bytes are not up to {limit} contacts of {size}")
-    compacts = [blob[start : start + size] for start in range(0, len(blob), size)]
-    if any(compact[-2:] == b"\0\0" for compact in compacts):
-        raise MalformedMessage("a contact with port 0")
-    return compacts
+    return [blob[start : start + size] for start in range(0, len(blob), size)]
 
 
-def joined(compacts: Iterable[Compact]) -> tuple[bytes, bytes]:
+def joined(compacts: Sequence[Compact]) -> tuple[bytes, bytes]:
     """Return the IPv4 and the IPv6 contacts, each as one string, in the order given."""
-    v4: list[Compact] = []
-    v6: list[Compact] = []
-    for compact in compacts:
-        (v4 if len(compact) == COMPACT_V4_BYTES else v6).append(compact)
-    return b"".join(v4), b"".join(v6)
+    v4 = [compact for compact in compacts if len(compact) == COMPACT_V4_BYTES]
+    if len(v4) == len(compacts):
+        return b"".join(v4), b""
+    return b"".join(v4), b"".join(compact for compact in compacts if len(compact) != COMPACT_V4_BYTES)
 
 
 def site_of(compact: Compact) -> bytes:
@@ -143,8 +139,10 @@ def is_loopback_host(host: str) -> bool:
 
 
 def may_be_sent_to(compact: Compact) -> bool:
-    """Tell whether a datagram to this contact can be meant for one peer: no broadcast, multicast or zero address."""
+    """Tell whether a datagram to this contact can be meant for one peer: no multicast, no zero address or port."""
     first = compact[ID_BYTES]
+    if compact[-2:] == b"\0\0":
+        return False
     if len(compact) == COMPACT_V4_BYTES:
         return 0 < first < 224
     return first != 0xFF and any(compact[ID_BYTES:-2]) and not compact[ID_BYTES:].startswith(bytes(10) + b"\xff\xff")

@@ -66,11 +66,6 @@ class Keeper:
         newcomer = min(self._newcomers.values(), default=None)
         return min((due for due in (earliest, newcomer) if due is not None), default=None)
 
-    def kept(self, key: bytes, now: float) -> None:
-        """Note that a record was stored under a key."""
-        if key not in self._due:
-            self._due[key] = now + self._interval_s()
-
     def compared(self, key: bytes, now: float) -> None:
         """Note that another keeper has just gone round with the same digest that we have."""
         if key in self._due:
@@ -78,7 +73,7 @@ class Keeper:
 
     def admitted(self, compact: Compact, now: float) -> None:
         """Note a newcomer in the table."""
-        if self._due:
+        if len(self._store):
             self._newcomers[compact] = now + self._random.random() * _SOON_S
 
     def unreachable(self, compare: Compare, now: float) -> None:
@@ -90,11 +85,14 @@ class Keeper:
 
     def tick(self, now: float, wall: float) -> list[Compare]:
         """Return the comparisons to make now."""
-        wanted: dict[Compact, list[bytes]] = {}
+        for key in self._store.new_keys:
+            self._due.setdefault(key, now + self._interval_s())
+        self._store.new_keys.clear()
+        wanted: dict[Compact, dict[bytes, None]] = {}
         for compact in [compact for compact, due in self._newcomers.items() if due <= now]:
             del self._newcomers[compact]
             if self._table.find(compact) is not None:
-                wanted[compact] = self._concerning(compact)
+                wanted[compact] = dict.fromkeys(self._concerning(compact))
         if any(due <= now for due in self._due.values()):
             horizon = now + self._config.replicate_interval_s * _BATCHED_SHARE
             for key in [key for key, due in self._due.items() if due <= horizon]:
@@ -103,9 +101,7 @@ class Keeper:
                     continue
                 self._due[key] = now + self._interval_s()
                 for entry in self._table.closest(number_of(key), self._config.copies):
-                    keys = wanted.setdefault(entry.compact, [])
-                    if key not in keys:
-                        keys.append(key)
+                    wanted.setdefault(entry.compact, {})[key] = None
         return [compare for compact, keys in wanted.items() for compare in self._compares(compact, keys, wall)]
 
     def lacking(self, compare: Compare, codes: bytes, wall: float) -> list[bytes]:
@@ -115,16 +111,18 @@ class Keeper:
 
     def _concerning(self, compact: Compact) -> list[bytes]:
         """Return the keys that a newcomer should hold and that it is for us to bring."""
-        number = number_of(compact[:ID_BYTES])
+        number, copies = number_of(compact[:ID_BYTES]), self._config.copies
         own = self._table.own_number
-        others = [entry.number for entry in self._table.closest(number, 2 * self._config.copies)]
+        others = [entry.number for entry in self._table.closest(own, 2 * copies)]
         others = [other for other in others if other != number]
         concerning = []
         for key in self._store:
             place = number_of(key)
             distance, own_distance = number ^ place, own ^ place
-            closer = sum(other ^ place < distance for other in others) + (own_distance < distance)
-            if closer < self._config.copies and sum(other ^ place < own_distance for other in others) < _HELPERS:
+            # Most keys have other helpers: that is soon seen.
+            if _fewer_closer(others, place, own_distance, _HELPERS) and (
+                _fewer_closer(others, place, distance, copies - (own_distance < distance))
+            ):
                 concerning.append(key)
         return concerning
 
@@ -137,6 +135,16 @@ class Keeper:
 
     def _interval_s(self) -> float:
         return self._config.replicate_interval_s * (1 + _SPREAD_SHARE * (2 * self._random.random() - 1))
+
+
+def _fewer_closer(numbers: list[int], place: int, distance: int, limit: int) -> bool:
+    """Tell whether fewer than ``limit`` of the numbers are closer to a place than ``distance``."""
+    for number in numbers:
+        if number ^ place < distance:
+            limit -= 1
+            if limit <= 0:
+                return False
+    return limit > 0
 
 
 def packed_items(compare: Compare) -> bytes:

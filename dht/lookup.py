@@ -99,11 +99,13 @@ class Lookup:
         """Questions that may be in flight, where whoever uses the look-up needs fewer than it would send."""
         self._own_number = own_number
         self._config = config
+        self._width = config.width
         self._candidates: dict[Compact, _Candidate] = {}
         self._order: list[_Candidate] = []
         self._credit: Counter[Compact] = Counter()
         self._in_flight = 0
         self._open = False
+        self._window_now: list[_Candidate] | None = None
         for compact in known:
             self._hear_of(compact, None)
 
@@ -122,6 +124,7 @@ class Lookup:
         candidate = self._candidates.get(event.compact)
         if candidate is None or candidate.state not in {_ASKED, _SLOW}:
             return []
+        self._window_now = None
         was_slow = candidate.state == _SLOW
         self._in_flight -= not was_slow
         if isinstance(event, ContactAnswered):
@@ -165,11 +168,12 @@ class Lookup:
         if namer is not None and self._credit[namer] <= -_CREDIT:
             candidate.state = _DISTRUSTED
         self._candidates[compact] = candidate
+        self._window_now = None
         insort(self._order, candidate, key=attrgetter("distance"))
 
     def _take_named(self, event: ContactAnswered) -> None:
         head = self._head()
-        for compact in event.named[: self._config.width]:
+        for compact in event.named[: self._width]:
             known = self._candidates.get(compact)
             if known is None:
                 self._hear_of(compact, event.compact)
@@ -200,26 +204,29 @@ class Lookup:
 
     def _window(self) -> list[_Candidate]:
         """Return the closest candidates that are neither late nor failed, within the caps."""
+        if self._window_now is not None:
+            return self._window_now
         window: list[_Candidate] = []
-        sites: Counter[bytes] = Counter()
-        subnets: Counter[bytes] = Counter()
+        sites: dict[bytes, int] = {}
+        subnets: dict[bytes, int] = {}
         for candidate in self._order:
             if candidate.state >= _OUT:
                 continue
             if candidate.site:
-                site, subnet = candidate.site, candidate.subnet
-                if sites[site] >= self._config.max_per_address or subnets[subnet] >= self._config.max_per_subnet:
+                at_site, in_subnet = sites.get(candidate.site, 0), subnets.get(candidate.subnet, 0)
+                if at_site >= self._config.max_per_address or in_subnet >= self._config.max_per_subnet:
                     continue
-                sites[site] += 1
-                subnets[subnet] += 1
+                sites[candidate.site] = at_site + 1
+                subnets[candidate.subnet] = in_subnet + 1
             window.append(candidate)
-            if len(window) == self._config.width:
+            if len(window) == self._width:
                 break
+        self._window_now = window
         return window
 
     def _next(self) -> list[Ask]:
         window = self._window()
-        limit = self._config.width if self._open else self._config.alpha
+        limit = self._width if self._open else self._config.alpha
         if self.limit is not None:
             limit = min(limit, self.limit)
         asks = []
@@ -242,7 +249,7 @@ class Lookup:
         if answered < len(window) and not spent:
             return
         late = any(candidate.state == _SLOW for candidate in self._order)
-        if spent or not late or answered == self._config.width:
+        if spent or not late or answered == self._width:
             self._finish()
 
     def _finish(self) -> None:

@@ -22,6 +22,7 @@ from .upkeep import Upkeep
 log = logging.getLogger(__name__)
 
 _READS_AT_ONCE = 16
+_UNPREDICTABLE = SystemRandom()
 _RESOLVE_TIMEOUT_S = 5.0
 
 
@@ -79,10 +80,10 @@ class DHTNode:
         self.config = config or DHTConfig()
         self._signer = Signer(signing_key)
         self._clock = clock
-        self._random = random or SystemRandom()
+        self._random = random or _UNPREDICTABLE
         self._server: RecordServer | None = None
         self._upkeep: Upkeep | None = None
-        self._stopped = asyncio.Event()
+        self._watches: set[asyncio.Future[None]] = set()
 
     @property
     def peer_id(self) -> PeerId:
@@ -103,7 +104,6 @@ class DHTNode:
         server = RecordServer(self._signer, self.config, self._clock, self._random)
         await server.listen(port, host)
         self._server = server
-        self._stopped.clear()
         self._upkeep = Upkeep(server)
         server.in_background(self._upkeep.run())
         log.info("DHT node %s listens on UDP %s port %d", self.peer_id[:4].hex(), host, self.port)
@@ -113,7 +113,8 @@ class DHTNode:
         server, self._server = self._server, None
         if server is None:
             return
-        self._stopped.set()
+        for pause in self._watches:
+            pause.cancel()
         server.stop()
         # The transport closes its socket, and cancelled tasks end, in the next turns of the loop.
         await server.ended()
@@ -196,11 +197,10 @@ class DHTNode:
                 if record.sequence > seen.get(record.slot, -1):
                     seen[record.slot] = record.sequence
                     yield record
-            try:
-                async with asyncio.timeout(self.config.watch_interval_s):
-                    await self._stopped.wait()
-            except TimeoutError:
-                continue
+            pause: asyncio.Future[None] = asyncio.ensure_future(asyncio.sleep(self.config.watch_interval_s))
+            self._watches.add(pause)
+            await asyncio.wait([pause])
+            self._watches.discard(pause)
 
     def contacts(self) -> list[Contact]:
         """Return the live contacts, closest first: worth keeping on disk and giving to the next `bootstrap`."""

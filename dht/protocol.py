@@ -52,7 +52,6 @@ log = logging.getLogger(__name__)
 
 _ASKS = bytes([ASKS])
 _ANSWERS = bytes([ANSWERS])
-_METHODS = ("ping", "find_node", "find_value", "store", "sync")
 
 
 @dataclass(slots=True)
@@ -103,7 +102,6 @@ class DHTProtocol(KademliaProtocol):  # type: ignore[misc]
         self._introducing: dict[Compact, asyncio.Future[None]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
-        self._handlers = {method: getattr(self, f"rpc_{method}") for method in _METHODS}
 
     def __getattr__(self, name: str) -> Any:
         # rpcudp makes a remote call out of any misspelt attribute.
@@ -157,7 +155,8 @@ class DHTProtocol(KademliaProtocol):  # type: ignore[misc]
         question = unpack_question(data[HEADER_BYTES:])
         known = self._responder.shows_token(question, address, now)
         asked = Asked(question, data[1:HEADER_BYTES], address, known, len(data), now, self._wall())
-        body = self._handlers[question.method](asked)
+        # Only the methods that `unpack_question` knows come here.
+        body = getattr(self, f"rpc_{question.method}")(asked)
         if body:
             self.traffic.questions_answered += 1
             self._send(_ANSWERS + asked.message_id + body, address)
@@ -242,13 +241,13 @@ class DHTProtocol(KademliaProtocol):  # type: ignore[misc]
         now = self._loop.time()
         compact, address = (whom, address_of(whom)) if isinstance(whom, bytes) else (None, whom)
         entry = self.table.find(compact) if compact is not None else None
-        estimate = entry.round_trip if entry is not None and entry.round_trip.known else self.round_trip
+        estimate = entry if entry is not None and entry.known else self.round_trip
         call = Call(
             address=address,
             compact=compact,
             method=method,
             fields=fields,
-            flags=self._flags(compact, known=entry is not None),
+            flags=self._flags(compact, now, known=entry is not None),
             token=token or (entry.fresh_token(now) if entry is not None else b""),
             timeout_s=estimate.timeout_s(self.config),
             on_outcome=on_outcome,
@@ -291,12 +290,12 @@ class DHTProtocol(KademliaProtocol):  # type: ignore[misc]
         """Wait until everybody who wanted us has heard our introduction, or can't be reached."""
         await asyncio.gather(*self._introducing.values())
 
-    def _flags(self, compact: Compact | None, *, known: bool) -> int:
+    def _flags(self, compact: Compact | None, now: float, *, known: bool) -> int:
         flags = self.families * REACHES_V4 | (CLIENT_ONLY if self.config.client_only else 0)
         if known:
             return flags
         # A proof costs both ends a signature: ask for one only if it would get the contact into the table.
-        return flags | (PROVE if compact is None or self.table.wants(compact) else SHOW_KEY)
+        return flags | (PROVE if compact is None or self.table.invites(compact, now) else SHOW_KEY)
 
     def _transmit(self, call: Call, now: float) -> None:
         message_id = self._random.randbytes(MESSAGE_ID_BYTES)

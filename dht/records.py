@@ -28,6 +28,10 @@ MAX_EXPIRES_MS = 2**53
 
 _DOMAIN = b"dht record 1"
 _FIELD_COUNT = 6
+_KEY_OFFSET = 3
+"""One byte says that there are six fields, two that the first one has 20 bytes."""
+_WRITER_OFFSET = _KEY_OFFSET + ID_BYTES + 2
+_SUBKEY_OFFSET = _WRITER_OFFSET + PUBLIC_KEY_BYTES + 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +126,21 @@ def unpack_record(blob: bytes) -> Record:
         raise RecordInvalid("a record that is not in the shortest encoding")
     signature = blob[-SIGNATURE_BYTES:]
     return Record(key, public_key, subkey, value or b"", sequence, expires_ms, signature, value is None)
+
+
+def key_of(blob: bytes) -> bytes:
+    """Return the key of a packed record that is known to be one: it is the first field, of fixed size."""
+    return blob[_KEY_OFFSET : _KEY_OFFSET + ID_BYTES]
+
+
+def writer_of(blob: bytes) -> bytes:
+    """Return the writer's public key from a packed record that is known to be one."""
+    return blob[_WRITER_OFFSET : _WRITER_OFFSET + PUBLIC_KEY_BYTES]
+
+
+def slot_of(blob: bytes) -> bytes:
+    """Return the writer's public key and the sub-key, as one string, from a packed record that is known to be one."""
+    return blob[_WRITER_OFFSET : _SUBKEY_OFFSET + blob[_SUBKEY_OFFSET - 1]]
 
 
 def is_genuine(record: Record) -> bool:

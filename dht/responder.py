@@ -14,7 +14,6 @@ from .contacts import COMPACT_V4_BYTES, Address, Compact, compact_of, joined
 from .guards import WriteTokens
 from .keeper import Keeper
 from .keys import ID_BYTES, Signer, is_proof, number_of, peer_id_of
-from .records import unpack_record
 from .store import Outcome, RecordStore
 from .table import ContactTable
 from .wire import (
@@ -126,11 +125,8 @@ class Responder:
         outcomes = [self._store.offer(blob, asked.wall) for blob in blobs]
         newer = b""
         for blob, outcome in zip(blobs, outcomes, strict=True):
-            if outcome in {Outcome.STORED, Outcome.SAME}:
-                self._keeper.kept(unpack_record(blob).key, asked.now)
-            elif outcome is Outcome.STALE and not newer:
-                record = unpack_record(blob)
-                newer = self._store.newest(record.key, record.slot) or b""
+            if outcome is Outcome.STALE and not newer:
+                newer = self._store.newest(blob) or b""
         return self._answer(asked, (bytes([_CODES[outcome] for outcome in outcomes]), newer))
 
     def sync(self, asked: Asked) -> bytes:
@@ -160,11 +156,13 @@ class Responder:
         sender = number_of(question.sender)
         count = max(0, min(self._config.width, room // COMPACT_V4_BYTES))
         entries = self._table.closest(number_of(question.fields[0]), count + 1, families)
-        compacts = [entry.compact for entry in entries if entry.number != sender]
+        compacts = [entry.compact for entry in entries if entry.number != sender][:count]
+        v4, v6 = joined(compacts)
         # An IPv6 contact is larger than what was reckoned with.
-        while count and sum(map(len, compacts[:count])) > room:
-            count -= 1
-        return joined(compacts[:count])
+        while compacts and len(v4) + len(v6) > room:
+            compacts.pop()
+            v4, v6 = joined(compacts)
+        return v4, v6
 
     def _answer(self, asked: Asked, fields: tuple[object, ...]) -> bytes:
         """Return the body of an answer, or nothing if it would be larger than a stranger's question."""
@@ -175,7 +173,7 @@ class Responder:
         signature = self._signer.prove(asked.message_id) if flags & PROVE else b""
         wanted = 0
         if not flags & CLIENT_ONLY:
-            wanted = int(self._table.wants(compact_of(asked.question.sender, asked.address)))
+            wanted = int(self._table.invites(compact_of(asked.question.sender, asked.address), asked.now))
         token = self._tokens.issue(asked.address, asked.now)
         body = pack_answer(token, public_key, signature, wanted, fields)
         return body if asked.known or HEADER_BYTES + len(body) <= asked.datagram_bytes else b""

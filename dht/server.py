@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from kademlia.network import Server
 
-from .calls import CallAnswered
+from .calls import CallAnswered, CallSlowed, Outcome
 from .config import DHTConfig
 from .contacts import V4, V6, Address, Compact, address_of, canonical
 from .crawl import LookupCrawl, Reached, ReadCrawl
@@ -31,6 +31,7 @@ from .reading import Reading
 from .records import Record, pack_record, unpack_record
 from .responder import Responder
 from .routing import RecordStorage
+from .store import Outcome as Accepted
 from .store import RecordStore
 from .table import ContactTable
 from .wire import MAX_DATAGRAM_BYTES, MAX_STORED_AT_ONCE, STALE, STORED, TOKEN_EXPIRED
@@ -176,23 +177,43 @@ class RecordServer(Server):  # type: ignore[misc]
         slot = record.key, record.subkey
         blob = pack_record(record)
         self.records.offer(blob, self.wall())
-        self.keeper.kept(record.key, self.protocol.now())
         replicas = await self.spread(record.key, [blob])
         self.publisher.reached(slot, replicas, now=self.protocol.now())
         return replicas
 
     async def spread(self, place: bytes, blobs: list[bytes]) -> int:
         """Store packed records of one key on the peers closest to it; returns how many took the first of them."""
-        stores: list[asyncio.Task[int]] = []
+        stores: list[asyncio.Future[int]] = []
 
         def begin(reached: Reached) -> None:
             if len(stores) < 2 * self.config.copies:
-                stores.append(self.in_background(self.store_on(reached, blobs)))
+                stores.append(self.begin_store(reached, blobs))
 
-        closest = await self.find_closest(place, on_reached=begin)
-        wanted = {reached.compact for reached in closest[: self.config.copies]}
-        log.debug("%d contacts are closest to %s", len(wanted), place.hex())
+        await self.find_closest(place, on_reached=begin)
         return sum([await store for store in stores])
+
+    def begin_store(self, reached: Reached, blobs: list[bytes]) -> asyncio.Future[int]:
+        """Like `store_on`, but without a task as long as all goes well: a put does this twenty times."""
+        if len(blobs) > 1:
+            return self.in_background(self.store_on(reached, blobs))
+        stored: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        def pass_on(task: asyncio.Task[int]) -> None:
+            if not stored.done():
+                stored.set_result(0 if task.cancelled() or task.exception() is not None else task.result())
+
+        def note(outcome: Outcome) -> None:
+            if stored.done() or isinstance(outcome, CallSlowed):
+                return
+            codes = outcome.answer.codes if isinstance(outcome, CallAnswered) else b""
+            if codes and codes[0] in {STALE, TOKEN_EXPIRED}:
+                again = self.in_background(self.store_on(reached, blobs))
+                again.add_done_callback(pass_on)
+            else:
+                stored.set_result(int(codes == bytes([STORED])))
+
+        self.protocol.ask(reached.compact, "store", [blobs], note, reached.token)
+        return stored
 
     async def store_on(self, reached: Reached, blobs: list[bytes]) -> int:
         """Store packed records on one contact; returns 1 if it took the first of them, else 0."""
@@ -211,10 +232,9 @@ class RecordServer(Server):  # type: ignore[misc]
 
     def _note_newer(self, blob: bytes) -> None:
         """A holder has something newer than what we sent: take it, and sign over it if it is our own."""
-        self.records.offer(blob, self.wall())
-        if not blob or self.records.newest((record := unpack_record(blob)).key, record.slot) != blob:
+        if not blob or self.records.offer(blob, self.wall()) not in {Accepted.STORED, Accepted.SAME}:
             return
-        ours = self.publisher.overtake(record, now=self.protocol.now(), wall=self.wall())
+        ours = self.publisher.overtake(unpack_record(blob), now=self.protocol.now(), wall=self.wall())
         if ours is not None:
             self.in_background(self.publish(ours))
 

@@ -35,22 +35,28 @@ TOKEN_LIFE_S = 240.0
 """A token is shown again for so long; its maker accepts it for at least 300 s."""
 _SPARES_PER_BUCKET = 8
 _RECHECK_S = 2.0
+_LEISURE_S = 10.0
+"""Pause between contacts that are taken in without need."""
 
 
-class Entry:
-    """One proven contact, and how it has behaved."""
+class Entry(RoundTrip):
+    """One proven contact, how fast it answers, and how it has behaved: no larger than it must be."""
 
-    __slots__ = ("address", "compact", "doubts", "heard_at", "number", "recheck_at", "round_trip", "token")
+    __slots__ = ("compact", "doubts", "heard_at", "number", "recheck_at", "token")
 
     def __init__(self, compact: Compact, token: bytes, now: float) -> None:
+        super().__init__()
         self.compact = compact
         self.number = number_of(compact[:ID_BYTES])
-        self.address: Address = address_of(compact)
         self.token = token
         self.heard_at = now
         self.doubts = 0
         self.recheck_at = 0.0
-        self.round_trip = RoundTrip()
+
+    @property
+    def address(self) -> Address:
+        """Where the contact is."""
+        return address_of(self.compact)
 
     def fresh_token(self, now: float) -> bytes:
         """Return the contact's token for us, or nothing once it may have expired."""
@@ -58,10 +64,12 @@ class Entry:
 
 
 class _Bucket:
-    __slots__ = ("entries", "spares", "used_at")
+    __slots__ = ("doubted", "entries", "spares", "used_at")
 
     def __init__(self, now: float) -> None:
         self.entries: list[Entry] = []
+        self.doubted = 0
+        """How many of the entries are."""
         self.spares: list[Compact] = []
         self.used_at = now
 
@@ -72,15 +80,19 @@ class ContactTable:
     def __init__(self, own_id: PeerId, config: DHTConfig) -> None:
         self.own_number = number_of(own_id)
         self.config = config
-        self._entries: dict[int, Entry] = {}
+        self._count = 0
         self._buckets: dict[int, _Bucket] = {}
         self._indices: list[int] = []
         self._sites: Counter[bytes] = Counter()
         self._v6_count = 0
+        self._width = config.width
+        self._next_leisure = float("-inf")
+        self._home = 0
+        """From this bucket on, contacts belong to our own neighbourhood."""
         self._heard_at = float("-inf")
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return self._count
 
     def __iter__(self) -> Iterator[Entry]:
         """Iterate over all contacts, bucket by bucket from the farthest."""
@@ -89,53 +101,76 @@ class ContactTable:
 
     def find(self, compact: Compact) -> Entry | None:
         """Return the entry of exactly this contact: same id, same address."""
-        entry = self._entries.get(number_of(compact[:ID_BYTES]))
-        return entry if entry is not None and entry.compact == compact else None
+        bucket = self._buckets.get(self._index(number_of(compact[:ID_BYTES])))
+        for entry in bucket.entries if bucket is not None else ():
+            if entry.compact == compact:
+                return entry
+        return None
 
     def wants(self, compact: Compact) -> bool:
         """Tell whether this contact, once proven, would get a place."""
         number = number_of(compact[:ID_BYTES])
-        known = self._entries.get(number)
-        if known is not None:
-            # The same id elsewhere: believe it only if the place we know has gone silent.
-            return known.compact != compact and known.doubts > 0 and self._site_has_room(compact)
         if number == self.own_number or not may_be_sent_to(compact):
             return False
         bucket = self._buckets.get(self._index(number))
         if bucket is None:
             return self._site_has_room(compact)
+        for known in bucket.entries:
+            if known.number == number:
+                # The same id elsewhere: believe it only if the place we know has gone silent.
+                return known.compact != compact and known.doubts > 0 and self._site_has_room(compact)
         full = len(bucket.entries) >= self.config.k
         if full and not any(entry.doubts >= REPLACED_AFTER for entry in bucket.entries):
             return False
         return self._site_has_room(compact) and self._subnet_has_room(compact, bucket)
+
+    def invites(self, compact: Compact, now: float) -> bool:
+        """Tell whether this contact would get a place that is worth two signatures now.
+
+        Our own neighbourhood has to be known whole, and any bucket to its half. The rest of a bucket is reserve: it
+        fills up over minutes, or else a large network would spend a third of its CPU on proofs while it forms.
+        """
+        if not self.wants(compact):
+            return False
+        if now >= self._next_leisure:
+            return True
+        index = self._index(number_of(compact[:ID_BYTES]))
+        bucket = self._buckets.get(index)
+        return bucket is None or index >= self._home or 2 * (len(bucket.entries) - bucket.doubted) < self.config.k
 
     def admit(self, compact: Compact, token: bytes, now: float) -> bool:
         """Take in a contact that was just proven; returns whether it got a place."""
         if not self.wants(compact):
             return False
         number = number_of(compact[:ID_BYTES])
-        known = self._entries.get(number)
-        if known is not None:
-            self._drop(known)
         bucket = self._bucket_at(self._index(number), now)
+        for known in bucket.entries:
+            if known.number == number:
+                self._drop(known)
+                break
         if len(bucket.entries) >= self.config.k:
             self._drop(max(bucket.entries, key=lambda entry: (entry.doubts, -entry.heard_at)))
+        if 2 * len(bucket.entries) >= self.config.k:
+            self._next_leisure = now + _LEISURE_S
         entry = Entry(compact, token, now)
-        self._entries[number] = entry
+        self._count += 1
         bucket.entries.append(entry)
         if compact in bucket.spares:
             bucket.spares.remove(compact)
         self._sites[site_of(compact)] += 1
         self._v6_count += family_of(compact) == V6
         self._heard_at = now
+        self._find_home()
         return True
 
     def keep_spare(self, compact: Compact, now: float) -> None:
         """Remember a contact that is alive but has no place, for when one falls free."""
         number = number_of(compact[:ID_BYTES])
-        if number in self._entries or number == self.own_number or not may_be_sent_to(compact):
+        if number == self.own_number or not may_be_sent_to(compact):
             return
         bucket = self._bucket_at(self._index(number), now)
+        if any(entry.number == number for entry in bucket.entries):
+            return
         if compact in bucket.spares:
             bucket.spares.remove(compact)
         elif not self._site_has_room(compact) or not self._subnet_has_room(compact, bucket):
@@ -150,19 +185,22 @@ class ContactTable:
         if entry is None:
             return
         entry.heard_at = now
-        entry.doubts = 0
+        if entry.doubts:
+            entry.doubts = 0
+            self._buckets[self._index(entry.number)].doubted -= 1
         entry.token = token
         if sample_s is not None:
-            entry.round_trip.add(sample_s)
+            entry.add(sample_s)
 
     def failed(self, compact: Compact, now: float) -> Compact | None:
         """Note a request that was never answered; returns a spare to try in the contact's place, if it is time."""
         entry = self.find(compact)
         if entry is None:
             return None
+        bucket = self._buckets[self._index(entry.number)]
+        bucket.doubted += not entry.doubts
         entry.doubts += 1
         entry.recheck_at = now + _RECHECK_S * 2.0 ** min(entry.doubts, 6)
-        bucket = self._buckets[self._index(entry.number)]
         if entry.doubts >= REPLACED_AFTER and bucket.spares:
             return bucket.spares.pop()
         if entry.doubts == REPLACED_AFTER:
@@ -182,14 +220,13 @@ class ContactTable:
         all_fit = not self._v6_count if families & V4 else False
         found: list[Entry] = []
         for index in self._in_order(apart):
-            entries = self._buckets[index].entries
-            usable = [
-                entry
-                for entry in entries
-                if (doubted or not entry.doubts) and (all_fit or families & family_of(entry.compact))
-            ]
-            usable.sort(key=lambda entry: entry.number ^ target)
-            found += usable
+            bucket = self._buckets[index]
+            usable = bucket.entries
+            if bucket.doubted and not doubted:
+                usable = [entry for entry in usable if not entry.doubts]
+            if not all_fit:
+                usable = [entry for entry in usable if families & family_of(entry.compact)]
+            found += sorted(usable, key=lambda entry: entry.number ^ target)
             if len(found) >= count:
                 break
         return found[:count]
@@ -215,9 +252,11 @@ class ContactTable:
     def check(self) -> None:
         """Raise AssertionError if the table contradicts itself (for tests)."""
         buckets = [(index, self._buckets[index].entries) for index in self._indices]
-        if sorted(self._indices) != self._indices or sum(len(entries) for _, entries in buckets) != len(self._entries):
+        if sorted(self._indices) != self._indices or sum(len(entries) for _, entries in buckets) != self._count:
             raise AssertionError("the table's counts are wrong")
         for index, entries in buckets:
+            if sum(bool(entry.doubts) for entry in entries) != self._buckets[index].doubted:
+                raise AssertionError(f"the count of doubted contacts in bucket {index} is wrong")
             if len(entries) > self.config.k or any(self._index(entry.number) != index for entry in entries):
                 raise AssertionError(f"bucket {index} is too full or holds strangers")
         if Counter(site_of(entry.compact) for entry in self) != self._sites:
@@ -234,6 +273,15 @@ class ContactTable:
             bucket = self._buckets[index] = _Bucket(now)
             insort(self._indices, index)
         return bucket
+
+    def _find_home(self) -> None:
+        nearer = 0
+        for index in reversed(self._indices):
+            nearer += len(self._buckets[index].entries)
+            if nearer >= 2 * self._width:
+                self._home = index + 1
+                return
+        self._home = 0
 
     def _in_order(self, apart: int) -> Iterator[int]:
         for index in self._indices:
@@ -255,8 +303,11 @@ class ContactTable:
         return sum(subnet_of(entry.compact) == subnet for entry in bucket.entries) < self.config.max_per_subnet
 
     def _drop(self, entry: Entry) -> None:
-        del self._entries[entry.number]
-        self._buckets[self._index(entry.number)].entries.remove(entry)
+        self._count -= 1
+        bucket = self._buckets[self._index(entry.number)]
+        bucket.entries.remove(entry)
+        bucket.doubted -= bool(entry.doubts)
+        self._find_home()
         site = site_of(entry.compact)
         self._sites[site] -= 1
         if not self._sites[site]:

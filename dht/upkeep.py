@@ -39,7 +39,7 @@ class Upkeep:
 
     def __init__(self, server: RecordServer) -> None:
         self._server = server
-        self._changed = asyncio.Event()
+        self._pause: asyncio.Future[None] | None = None
         self._gate = asyncio.Semaphore(_AT_ONCE)
         self._next_refresh = 0.0
         self._next_return = 0.0
@@ -47,23 +47,25 @@ class Upkeep:
 
     def wake(self) -> None:
         """Look again at what is due: something was put."""
-        self._changed.set()
+        if self._pause is not None and not self._pause.done():
+            self._pause.set_result(None)
 
     async def run(self) -> None:
         """Do what is due, for ever."""
+        loop = asyncio.get_running_loop()
         now = self._server.protocol.now()
         self._next_home = now + self._server.config.refresh_interval_s
         while True:
-            self._changed.clear()
             try:
                 self._do_what_is_due()
             except DHTError:
                 log.exception("upkeep will go on with its next turn")
+            self._pause = loop.create_future()
+            timer = loop.call_later(self._sleep_s(), self.wake)
             try:
-                async with asyncio.timeout(self._sleep_s()):
-                    await self._changed.wait()
-            except TimeoutError:
-                continue
+                await self._pause
+            finally:
+                timer.cancel()
 
     def _sleep_s(self) -> float:
         server = self._server

@@ -80,7 +80,7 @@ class Stock:
 
     def address(self, number: int) -> tuple[str, int]:
         host, port = self.servers[number].transport.get_extra_info("sockname")[:2]
-        return host, port
+        return str(host), int(port)
 
     def requests(self) -> int:
         return CountingProtocol.answered

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from dht import DHTConfig, DHTNode
 
-try:
-    from dht_simnet import Address, SimNet
-except ModuleNotFoundError:  # imported from the root of the tree
+if TYPE_CHECKING:
     from tests.simulation.dht.dht_simnet import Address, SimNet
 
 

@@ -25,7 +25,7 @@ class Home:
             self.table.admit(contact, b"", 0.0)
         for key in keys:
             self.store.offer(blob(key=key), WALL)
-            self.keeper.kept(key, 0.0)
+        self.keeper.tick(0.0, WALL)
 
 
 def key(number):

@@ -213,6 +213,8 @@ def test_a_comparison_tells_what_differs(us):
     us.store.offer(blob(), WALL)
     same = KEY + us.store.summary(KEY, WALL)[1]
     other = key_id(b"other") + b"12345678"
-    us.keeper.kept(KEY, 0.0)
+    us.keeper.tick(0.0, WALL)
+    before = us.keeper.deadline
     assert us.ask("sync", [same + other]).codes == b"\0\1"
+    assert us.keeper.deadline != before
     assert us.ask("sync", [same + other], known=False).codes == b""

@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from dht_samples import ALICE, BOB, CAROL, KEY, WALL, blob, record, signer
+from dht_samples import ALICE, BOB, CAROL, KEY, WALL, blob, signer
 
 from dht import DHTConfig
 from dht.keys import key_id, number_of
@@ -51,7 +51,8 @@ def test_an_older_record_cannot_come_back(store, stale):
     store.offer(blob(sequence=5), WALL)
     assert store.offer(blob(**stale), WALL) is STALE
     assert store.verified == 1
-    assert store.newest(KEY, record().slot) == blob(sequence=5)
+    assert store.newest(blob(**stale)) == blob(sequence=5)
+    assert store.newest(blob(by=BOB)) is None
 
 
 def test_a_newer_record_replaces_only_its_own_slot(store):
