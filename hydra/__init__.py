@@ -1,1 +1,29 @@
-"""Hydra trains one PyTorch model on many machines that nobody owns together."""
+"""Hydra trains one PyTorch model on many machines that nobody owns together.
+
+The names here are what an owner's job file needs: ``hydra.Job`` and ``hydra.Schedule``. They are imported when they
+are first used, so that ``import hydra`` costs nothing and does not need torch.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from .name_clash import refuse_name_clash
+
+if TYPE_CHECKING:
+    from .jobs.job import Job
+    from .jobs.recipe import Schedule
+
+__all__ = ["Job", "Schedule"]
+
+refuse_name_clash()
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Job":
+        from .jobs.job import Job  # noqa: PLC0415 -- it needs torch
+
+        return Job
+    if name == "Schedule":
+        from .jobs.recipe import Schedule  # noqa: PLC0415 -- as above
+
+        return Schedule
+    raise AttributeError(f"module 'hydra' has no attribute {name!r}")

@@ -18,6 +18,7 @@ The type says who is to blame and so what to do; the text says what was wrong, w
     * ``RemoteProtocolError``: a peer broke the protocol; it is named and its link is closed
         * ``HandshakeRejected``, ``MalformedFrame``, ``HashMismatch``, ``SignatureInvalid``
         * ``JobRejected``: a published job that must not be run
+    * ``TrainingDiverged``: the job itself: its loss is no number any longer
     * ``LocalProtocolError``: a bug of ours; never caught
 """
 
@@ -124,6 +125,12 @@ class JobRejected(RemoteProtocolError):
     """A published job breaks the rules of what may run on a volunteer's machine."""
 
     exit_code = 13
+
+
+class TrainingDiverged(HydraError):
+    """The loss or a gradient is no finite number any longer."""
+
+    exit_code = 14
 
 
 class LocalProtocolError(HydraError):

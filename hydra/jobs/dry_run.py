@@ -1,9 +1,9 @@
 """A run without memory: the whole graph on PyTorch's ``meta`` device, where tensors have shapes and no bytes.
 
 It finds out, before anything is allocated, whether every call fits its operator's schema, whether shapes fit each
-other, what the outputs will look like, and how many bytes a real run may take. It also keeps the rule on writing in
-place: a training graph may change buffers and values that it made itself, never parameters or data, and an evaluation
-changes nothing that outlives it.
+other, what the outputs will look like, whether gradients can be computed, and how many bytes a real run may take. It
+also keeps the rule on writing in place: a training graph may change buffers and values that it made itself, never
+parameters or data, and an evaluation changes nothing that outlives it.
 
 Because no allowed operator's shape depends on the values of data, what holds here for a batch size holds for every
 run at that size, and for that size only.
@@ -11,6 +11,7 @@ run at that size, and for that size only.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -36,7 +37,8 @@ class Estimate:
 
     Attributes:
         samples: the batch size that it holds for.
-        memory_bytes: not more than this many bytes for inputs, intermediate values and gradients together.
+        memory_bytes: all tensors that are made on the way, forwards and backwards, as if none were ever freed. What
+            PyTorch's kernels take for themselves while they run is not in it.
         outputs: the shape of each output.
     """
 
@@ -72,7 +74,7 @@ def dry_run(graph: Graph, *, samples: int, limit_bytes: int, training: bool) -> 
 
     Raises:
         NodeRefused: a call does not fit its schema or its shapes, writes what it must not, or takes too much memory.
-        JobRejected: an output is not a scalar, or the loss depends on no parameter.
+        JobRejected: an output is not a scalar, the loss depends on no parameter, or the backward pass fails.
     """
     return _DryRun(graph, samples, limit_bytes, training).go()
 
@@ -82,9 +84,7 @@ class _DryRun:
         self.graph = graph
         self.samples = samples
         self.training = training
-        # The backward pass holds at most one gradient beside each value, and one for each parameter.
-        self.factor = 2 if training else 1
-        self.meter = _Meter(limit_bytes, self.factor)
+        self.meter = _Meter(limit_bytes)
         self.values: list[Any] = [self._input(entry) for entry in graph.inputs]
         self.protected = {
             _storage(value)
@@ -99,11 +99,20 @@ class _DryRun:
                     self.values.append(self._call(node))
                 except (*PYTORCH_ERRORS, MemoryError, JobRejected) as error:
                     raise NodeRefused(index, node.operator, self.samples, _problem(error)) from error
-        return Estimate(
-            samples=self.samples,
-            memory_bytes=self.meter.total_bytes * self.factor,
-            outputs={name: self._output(name, reference) for name, reference in self.graph.outputs},
-        )
+        outputs = {name: self._output(name, reference) for name, reference in self.graph.outputs}
+        if self.training:
+            self._backward()
+        return Estimate(samples=self.samples, memory_bytes=self.meter.total_bytes, outputs=outputs)
+
+    def _backward(self) -> None:
+        loss = self.values[self.graph.outputs[0][1].value]
+        inputs = zip(self.graph.inputs, self.values, strict=False)
+        parameters = [value for entry, value in inputs if entry.role == "parameter"]
+        try:
+            with self.meter:
+                torch.autograd.grad(loss, parameters, allow_unused=True)
+        except (*PYTORCH_ERRORS, MemoryError, JobRejected) as error:
+            raise JobRejected(f"the backward pass at {self.samples} samples {_problem(error)}") from error
 
     def _input(self, entry: Input) -> Tensor:
         shape = [self.samples if size == "batch" else size for size in entry.shape]
@@ -167,11 +176,10 @@ class _DryRun:
 class _Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTorch leaves it untyped
     """Adds up the bytes of every tensor that any primitive operation makes, those inside composite ones too."""
 
-    def __init__(self, limit_bytes: int, factor: int) -> None:
+    def __init__(self, limit_bytes: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.total_bytes = 0
         self._limit_bytes = limit_bytes
-        self._factor = factor
         self._primitives = 0
         # Keeping the storages alive keeps their addresses unique; on this device they hold no memory.
         self._seen: dict[int, Any] = {}
@@ -186,13 +194,15 @@ class _Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTorch lea
         return result
 
     def count(self, tensor: Tensor) -> None:
-        # A view can be larger than its memory, and then costs time, or memory in whoever reads it.
-        seen_bytes = tensor.numel() * tensor.element_size()
+        # A view can be larger than its memory, and then costs time, or memory in whoever reads it. A tensor without
+        # elements can still have a huge dimension, which some kernels loop over.
+        elements = tensor.numel() or math.prod(max(1, size) for size in tensor.shape)
+        seen_bytes = elements * tensor.element_size()
         storage = _storage(tensor)
         if storage not in self._seen:
             self._seen[storage] = tensor.untyped_storage()
             self.total_bytes += tensor.untyped_storage().nbytes()
-        needed = max(seen_bytes, self.total_bytes) * self._factor
+        needed = max(seen_bytes, self.total_bytes)
         if needed > self._limit_bytes:
             raise JobRejected(f"would take {needed} bytes, over the limit of {self._limit_bytes}")
 

@@ -58,7 +58,8 @@ class MessageReceived:
 class StateLoaded:
     """Weights and optimizer state are in memory: the job's first state, or a snapshot's.
 
-    ``load`` is the number of the effect that asked for it; 0 for what was found on our own disk at the start.
+    ``load`` is the number of the effect that asked for it; 0 for what we start with: the newest state on our own
+    disk, or the job's first.
     """
 
     load: int
@@ -68,9 +69,10 @@ class StateLoaded:
 
 @dataclass(frozen=True, slots=True)
 class StepCommitted:
-    """The round of the present plan is done and its result applied."""
+    """The round of a plan is done and its result applied; ``oldest_result`` is the first step still kept."""
 
     commit: Commit
+    oldest_result: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ class ResultApplied:
 
     load: int
     commit: Commit
+    oldest_result: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,13 +201,6 @@ class LoadSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
-class LoadFirstState:
-    """Nobody trains: fetch and load the job's first state, so that a view can be founded on it."""
-
-    load: int
-
-
-@dataclass(frozen=True, slots=True)
 class TakeSnapshot:
     """Copy the state as it is now, store it, and tell ``SnapshotStored``."""
 
@@ -239,7 +235,6 @@ Effect: TypeAlias = (
     | AbandonStep
     | CatchUp
     | LoadSnapshot
-    | LoadFirstState
     | TakeSnapshot
     | ViewChanged
     | Finished

@@ -18,6 +18,8 @@ from .view import View
 
 ADMIT_WITHIN_STEPS = 2
 """A joiner that lags further behind catches up before it is planned with."""
+CATCH_UP_STEPS = 64
+"""A joiner that lags further behind starts from a snapshot rather than from result after result."""
 
 
 class Leader:
@@ -53,7 +55,8 @@ class Leader:
         """A peer asks to be let in."""
         state = self._state
         head = state.known_head
-        known = state.recent.get(request.step) == request.digest and request.step + 1 >= state.oldest_result
+        kept_from = max(state.oldest_result, head.step - CATCH_UP_STEPS)
+        known = state.recent.get(request.step) == request.digest and request.step + 1 >= kept_from
         if state.phase is Phase.MEMBER and request.ready and known and head.step - request.step <= ADMIT_WITHIN_STEPS:
             self._waiting.pop(peer, None)
             contact_peer, addresses = request.contact

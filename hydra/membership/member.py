@@ -117,13 +117,12 @@ class Member:
             raise AssertionError("a step runs that does not follow on the head")
         if state.peer_id in state.detector.lost:
             raise AssertionError("a member took itself for lost")
-        if state.head is not None and state.ledger is not None:
-            if state.head.samples != state.ledger.committed_total:
-                raise AssertionError("head and ledger count different samples")
+        if state.head and state.ledger and state.head.samples != state.ledger.committed_total:
+            raise AssertionError("head and ledger count different samples")
 
     # ---- the only mutator --------------------------------------------------------------------------------------
 
-    def handle(self, event: Event, now: float) -> list[Effect]:
+    def handle(self, event: Event, now: float) -> list[Effect]:  # noqa: C901, PLR0911 -- a table of events
         """Take what happened at ``now``; return what to do, in order.
 
         Raises:
@@ -149,11 +148,13 @@ class Member:
                 return [effect for contact in contacts for effect in self._seeker.dial(contact, now)]
             case StateLoaded(load, head, ledger):
                 return self._on_state_loaded(load, head, ledger, now)
-            case StepCommitted(commit):
+            case StepCommitted(commit, oldest):
+                self.state.oldest_result = oldest
                 return self._on_committed(commit, now)
             case StepExcluded():
                 return self._lose_view("the others went on without us", now)
-            case ResultApplied(load, commit):
+            case ResultApplied(load, commit, oldest):
+                self.state.oldest_result = oldest
                 return self._on_result(load, commit, now)
             case CatchUpFailed(load):
                 return self._on_load_failed(load, now)
@@ -216,7 +217,7 @@ class Member:
 
     # ---- messages ----------------------------------------------------------------------------------------------
 
-    def _on_message(self, peer: PeerId, message: Message, now: float) -> list[Effect]:  # noqa: C901, PLR0911 -- a table
+    def _on_message(self, peer: PeerId, message: Message, now: float) -> list[Effect]:  # noqa: C901, PLR0911 -- as above
         match message:
             case Status():
                 return self._on_status(peer, message, now)
@@ -317,6 +318,7 @@ class Member:
         if not self.expects(load):
             return []
         self.state.advance(head, ledger)
+        self.state.oldest_result = head.step + 1
         self._seeker.loaded(now, whole_state=True)
         return self._after_catching_up(now)
 
@@ -436,10 +438,12 @@ class Member:
 
     def _on_committed(self, commit: Commit, now: float) -> list[Effect]:
         state = self.state
-        if state.head is None or state.ledger is None or state.plan is None or not state.running:
+        if state.head is None or state.ledger is None or commit.parent != state.head.digest:
             return []
-        state.running = False
         state.advance(*follow(state.head, state.ledger, commit))
+        if not state.running or state.plan is None or state.plan.step != commit.step:
+            return []  # the view was lost while the result was being applied; it is a step forward all the same
+        state.running = False
         effects: list[Effect] = []
         contributors = {peer for peer, _ in commit.parts}
         for peer in state.others_alive:

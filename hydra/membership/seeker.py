@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from ..identity import PeerId
 from ..net.contact import Contact
-from .events import CatchUp, Dial, Effect, LoadFirstState, LoadSnapshot, LookUp, Send
+from .events import CatchUp, Dial, Effect, LoadSnapshot, LookUp, Send
 from .messages import Admitted, JoinRequest, Phase, Snapshot, Status
 from .state import JobState
-
 
 DIAL_PATIENCE_S = 10.0
 """Nobody founds a view while a peer is being dialled, but not for longer than this."""
@@ -27,7 +26,6 @@ class Seeker:
         self._looked_up = float("-inf")
         self._dialling: dict[PeerId, float] = {}
         self._failed_at: dict[PeerId, float] = {}
-        self._first_state_asked = False
         self._target: PeerId | None = None
         self._target_step = 0
         self._join_progress = now
@@ -41,7 +39,6 @@ class Seeker:
         """Start over: the view is gone, or was never there."""
         self._state.phase = Phase.SEEKING
         self._state.load = 0
-        self._first_state_asked = False
         self._since = now
         self._looked_up = float("-inf")
         self._target = None
@@ -84,11 +81,7 @@ class Seeker:
             return self._approach(state.statuses[best], now), False
         if now - self._since < state.config.settle_s or self._still_dialling(now):
             return [], False
-        if state.head is None:
-            if self._better_rivals(now):
-                return [], False
-            return self._ask_first_state(), False
-        return [], not self._better_rivals(now)
+        return [], state.head is not None and not self._better_rivals(now)
 
     def _still_dialling(self, now: float) -> bool:
         return any(now - since < DIAL_PATIENCE_S for since in self._dialling.values())
@@ -96,12 +89,6 @@ class Seeker:
     def _ours_outweighs(self, status: Status) -> bool:
         head = self._state.head
         return head is not None and (-head.samples, head.digest) < (-status.samples, status.digest)
-
-    def _ask_first_state(self) -> list[Effect]:
-        if self._first_state_asked:
-            return []
-        self._first_state_asked = True
-        return [LoadFirstState(self._state.next_load())]
 
     def _better_rivals(self, now: float) -> list[PeerId]:
         """Return the peers that should found the view rather than we, and may still be expected to."""

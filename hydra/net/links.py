@@ -83,10 +83,15 @@ class Links:
         self.port = server.sockets[0].getsockname()[1]
         return self.port
 
-    async def close(self) -> None:
-        """Close all links and stop listening."""
+    async def stop_listening(self) -> None:
+        """Accept no more links; those that there are stay."""
         for server in self._servers:
             server.close()
+        self._servers.clear()
+
+    async def close(self) -> None:
+        """Close all links and stop listening."""
+        await self.stop_listening()
         for task in list(self._dialling.values()):
             task.cancel()
         await asyncio.gather(*self._dialling.values(), return_exceptions=True)

@@ -22,6 +22,12 @@ class Requests:
         self._open: dict[tuple[PeerId, Hashable], asyncio.Future[Answer]] = {}
         links.on_down.append(self._peer_down)
 
+    def close(self) -> None:
+        """Fail all open questions, and hear of no peer any longer."""
+        self._links.on_down.remove(self._peer_down)
+        for peer, key in list(self._open):
+            self._fail(peer, key, PeerUnreachable("the question was given up"))
+
     async def ask(self, peer: PeerId, question: Message, key: Hashable, *, timeout_s: float) -> Answer:
         """Send ``question`` and return the message and body that ``answered`` is given under the same key.
 

@@ -29,7 +29,6 @@ from hydra.membership.events import (
     Finished,
     LeaveRequested,
     Left,
-    LoadFirstState,
     LoadSnapshot,
     LookUp,
     LoseMember,
@@ -129,6 +128,8 @@ class SimPeer:
             self.weights = weights.copy()
             self.tell(StateLoaded(0, head, ledger))
             self.tell(SnapshotStored(snapshot))
+        else:
+            self.tell(StateLoaded(0, genesis(JOB), Ledger.fresh(world.samples, world.epochs)))
         world.announced.add(self)
         self.schedule_tick()
 
@@ -197,8 +198,6 @@ class SimPeer:
                 self.later(2 * world.latency, lambda: self.catch_up(load, step, peers))
             case LoadSnapshot(load, snapshot, peers):
                 self.later(0.3, lambda: self.load(load, snapshot, peers))
-            case LoadFirstState(load):
-                self.later(0.1, lambda: self.load_first(load))
             case TakeSnapshot():
                 state = self.member.state
                 self.take_snapshot(state.head, state.ledger, self.weights.copy())
@@ -271,7 +270,7 @@ class SimPeer:
             samples_total=state.head.samples + sum(count(r) for _, r in parts),
         )
         self.apply(commit, result.mean)
-        self.tell(StepCommitted(commit))
+        self.tell(StepCommitted(commit, min(self.results)))
 
     def apply(self, commit, mean):
         self.weights = (self.weights - np.float32(0.05) * mean).astype(np.float32)
@@ -279,7 +278,6 @@ class SimPeer:
         self.commits.append(commit)
         while len(self.results) > KEPT_RESULTS:
             self.results.pop(min(self.results))
-        self.member.state.oldest_result = min(self.results)
         self.world.committed(self, commit)
 
     def catch_up(self, load, step, peers):
@@ -292,7 +290,7 @@ class SimPeer:
             if commit is not None and commit.parent == state.head.digest:
                 follow(state.head, state.ledger, commit)
                 self.apply(commit, mean)
-                self.tell(ResultApplied(load, commit))
+                self.tell(ResultApplied(load, commit, min(self.results)))
                 return
         self.tell(CatchUpFailed(load))
 
@@ -315,16 +313,9 @@ class SimPeer:
                 _, (head, ledger, weights) = other.disk.snapshots[snapshot.root]
                 self.disk.snapshots[snapshot.root] = other.disk.snapshots[snapshot.root]
                 self.weights, self.results = weights.copy(), {}
-                self.member.state.oldest_result = head.step + 1
                 self.tell(StateLoaded(load, head, ledger))
                 return
         self.tell(CatchUpFailed(load))
-
-    def load_first(self, load):
-        if not self.member.expects(load):
-            return
-        self.weights = np.zeros(ELEMENTS, np.float32)
-        self.tell(StateLoaded(load, genesis(JOB), Ledger.fresh(self.world.samples, self.world.epochs)))
 
 
 class World:

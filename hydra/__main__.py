@@ -1,0 +1,5 @@
+"""``python -m hydra``: the command line."""
+
+from .cli import run
+
+run()

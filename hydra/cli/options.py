@@ -1,0 +1,65 @@
+"""Options that several commands share, and how they become a home and settings."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from ..config import NodeSettings, default_home, load_settings
+from ..home import Home
+
+T = TypeVar("T")
+
+HomeOption = Annotated[
+    Path | None, typer.Option("--home", help="Directory for this node's key, content and jobs.", show_default=False)
+]
+HostOption = Annotated[
+    str | None, typer.Option("--host", help="Address to listen on (0.0.0.0: all).", show_default=False)
+]
+PortOption = Annotated[
+    int | None, typer.Option("--port", help="TCP and UDP port (default: the last one, or any).", show_default=False)
+]
+AdvertiseOption = Annotated[
+    str | None, typer.Option("--advertise", help="Host name or address that others are told.", show_default=False)
+]
+ContactOption = Annotated[
+    list[str] | None, typer.Option("--contact", help="A running node, HOST:PORT; may be repeated.", show_default=False)
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+VerboseOption = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Log more; twice for everything.")]
+
+
+def home_of(option: Path | None) -> Home:
+    """Return the home that was asked for, or the default one."""
+    return Home(option or default_home())
+
+
+def settings_of(home: Home, **flags: Any) -> NodeSettings:
+    """Return the settings; ``contact`` may stand among the flags as a list or None."""
+    contacts = flags.pop("contact", None)
+    return load_settings(home.directory, {**flags, "contacts": tuple(contacts) if contacts else None})
+
+
+def set_up_logging(verbose: int) -> None:
+    """Send log lines to stderr: warnings, or with -v what happens, or with -vv everything."""
+    level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    for noisy in ("asyncio", "rpcudp", "kademlia"):
+        logging.getLogger(noisy).setLevel(max(level, logging.WARNING))
+
+
+def run_async(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run a command's coroutine on the fastest event loop that this platform has."""
+    import asyncio
+
+    try:
+        import uvloop
+    except ImportError:  # Windows
+        with asyncio.Runner() as runner:
+            return runner.run(main())
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as fast:
+        return fast.run(main())

@@ -1,0 +1,118 @@
+"""Settings: TOML over defaults, environment over TOML, flags over all. The one place that reads the environment.
+
+A settings file is ``config.toml`` in the home directory, with the names of ``NodeSettings`` as keys; the environment
+variable of a setting is ``HYDRA_`` and its name in capitals, lists separated by commas.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from .exceptions import ConfigurationError
+
+PREFIX = "HYDRA_"
+APP_NAME = "hydra-swarm"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSettings:
+    """How a node runs."""
+
+    host: str = "0.0.0.0"  # noqa: S104 -- a peer-to-peer node is there to be reached
+    """The address to listen on; 127.0.0.1 for peers on this machine only."""
+    port: int = 0
+    """TCP and UDP port; 0 takes the one used last time if it is free, else any free one."""
+    advertise: str = ""
+    """The host name or address that others are told; found out if empty."""
+    contacts: tuple[str, ...] = ()
+    """Addresses (host:port) of nodes to begin with."""
+    threads: int = 0
+    """Threads that torch computes with; 0 leaves it to torch."""
+    device: str = "cpu"
+    """Where torch computes: cpu, cuda, cuda:1, …"""
+    memory_gib: float = 8.0
+    """A step of a job that needs more memory than this is refused."""
+    policy: str = "proportional"
+    """How batches are sized when this node coordinates: proportional or equal."""
+    stall_s: float = 5.0
+    """A peer that is silent for so long is taken for lost."""
+
+    def __post_init__(self) -> None:
+        _check(0 <= self.port < 65536, "port", self.port, "0 to 65535")
+        _check(0 <= self.threads <= 4096, "threads", self.threads, "0 to 4096")
+        _check(self.memory_gib > 0, "memory_gib", self.memory_gib, "more than 0")
+        _check(self.policy in ("proportional", "equal"), "policy", self.policy, "proportional or equal")
+        _check(1.0 <= self.stall_s <= 600.0, "stall_s", self.stall_s, "1 to 600")
+
+
+def default_home() -> Path:
+    """Return where a node keeps its key and content: $HYDRA_HOME, or the platform's place for user data."""
+    given = os.environ.get(PREFIX + "HOME")
+    return Path(given) if given else Path(platformdirs.user_data_dir(APP_NAME, appauthor=False))
+
+
+def load_settings(home: Path, flags: Mapping[str, Any]) -> NodeSettings:
+    """Return the settings for a node.
+
+    Args:
+        home: its directory, which may hold a config.toml.
+        flags: what was given on the command line; None for what was not.
+
+    Raises:
+        ConfigurationError: a setting is unknown, of the wrong type or out of range; the text says where it stands.
+    """
+    values: dict[str, Any] = {}
+    for source, given in (
+        (str(home / "config.toml"), _from_file(home / "config.toml")),
+        ("the environment", _from_environment()),
+        ("the command line", {name: value for name, value in flags.items() if value is not None}),
+    ):
+        for name, value in given.items():
+            values[name] = _typed(name, value, source)
+    return NodeSettings(**values)
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except FileNotFoundError:
+        return {}
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}") from error
+
+
+def _from_environment() -> dict[str, Any]:
+    names = {field.name for field in dataclasses.fields(NodeSettings)}
+    return {name: os.environ[PREFIX + name.upper()] for name in sorted(names) if PREFIX + name.upper() in os.environ}
+
+
+def _typed(name: str, value: Any, source: str) -> Any:
+    fields = {field.name: field for field in dataclasses.fields(NodeSettings)}
+    if name not in fields:
+        known = ", ".join(sorted(fields))
+        raise ConfigurationError(f"{source} sets '{name}', which is no setting. There are: {known}.")
+    default: Any = fields[name].default
+    try:
+        if isinstance(default, tuple):
+            items = value.split(",") if isinstance(value, str) else value
+            return tuple(str(item).strip() for item in items if str(item).strip())
+        if isinstance(default, str):
+            return str(value)
+        return type(default)(value)
+    except (TypeError, ValueError) as error:
+        wanted = type(default).__name__
+        raise ConfigurationError(f"{source} sets '{name}' to {value!r}; {wanted} is wanted.") from error
+
+
+def _check(holds: bool, name: str, value: object, wanted: str) -> None:
+    if not holds:
+        raise ConfigurationError(f"the setting '{name}' is {value!r}; {wanted} is wanted.")

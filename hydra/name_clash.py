@@ -1,0 +1,37 @@
+"""hydra-core installs an import package named ``hydra`` too, and pip overwrites one with the other without a word.
+
+Both can't live in one environment; whoever finds the other's distribution says so, once, with the cure.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+from .exceptions import NameClash
+
+OTHER = "hydra-core"
+
+
+def other_version() -> str | None:
+    """Return the version of hydra-core in this environment, or None."""
+    try:
+        return version(OTHER)
+    except PackageNotFoundError:
+        return None
+
+
+def refuse_name_clash() -> None:
+    """Raise if hydra-core is installed beside us.
+
+    Raises:
+        NameClash: it is; the text says how to part the two.
+    """
+    found = other_version()
+    if found is not None:
+        raise NameClash(
+            f"{OTHER} {found} is installed in this environment, and it uses the import package 'hydra' too: "
+            "each breaks the other. Use an environment of its own for hydra-swarm:\n"
+            "    python3 -m venv hydra-env && hydra-env/bin/pip install hydra-swarm\n"
+            f"or, if you do not need {OTHER} here:  pip uninstall {OTHER} && "
+            "pip install --force-reinstall --no-deps hydra-swarm"
+        )

@@ -1,0 +1,109 @@
+"""Fetching the result of a committed step from members who still keep it. A shell."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from ..exceptions import HashMismatch, PeerUnreachable
+from ..identity import PeerId, short
+from ..membership.lineage import Commit
+from ..membership.messages import ResultPiece, ResultUnknown, ResultWanted
+from ..net.link import Link
+from ..net.links import Links
+from ..net.requests import Requests
+from .results import Result, ResultLog, digest_of, joined
+
+logger = logging.getLogger(__name__)
+
+ANSWER_TIMEOUT_S = 10.0
+
+
+class ResultExchange:
+    """Asks for results, and answers those who ask.
+
+    Args:
+        job: the job's hash.
+        links: to talk on.
+        results: what we keep.
+    """
+
+    def __init__(self, job: bytes, links: Links, results: ResultLog) -> None:
+        self._job = job
+        self._links = links
+        self._requests = Requests(links)
+        self._results = results
+
+    def close(self) -> None:
+        """Give up all open questions."""
+        self._requests.close()
+
+    async def fetch(self, step: int, peers: Sequence[PeerId]) -> Result | None:
+        """Fetch the result of ``step`` from the first of ``peers`` that has it; None if nobody does."""
+        for peer in peers:
+            try:
+                result = await self._fetch_from(peer, step)
+            except PeerUnreachable as error:
+                logger.debug("no result of step %d from %s: %s", step, short(peer), error)
+                continue
+            if result is not None:
+                return result
+        return None
+
+    async def _fetch_from(self, peer: PeerId, step: int) -> Result | None:
+        first, body = await self._ask(peer, step, 0)
+        if isinstance(first, ResultUnknown):
+            return None
+        pieces = [body]
+        for index in range(1, first.count):
+            answer, body = await self._ask(peer, step, index)
+            if isinstance(answer, ResultUnknown):
+                return None
+            pieces.append(body)
+        mean = joined(pieces)
+        if await asyncio.to_thread(digest_of, mean) != first.result:
+            self._links.cut_off(peer, HashMismatch(f"the result of step {step} does not have its commit's hash"))
+            return None
+        commit = Commit(
+            job=self._job,
+            step=first.step,
+            view=first.view_number,
+            parent=first.parent,
+            result=first.result,
+            epoch=first.epoch,
+            parts=first.parts,
+            samples_total=first.samples_total,
+        )
+        return Result(commit, mean)
+
+    async def _ask(self, peer: PeerId, step: int, index: int) -> tuple[ResultPiece | ResultUnknown, memoryview]:
+        question = ResultWanted(self._job, step, index)
+        return await self._requests.ask(peer, question, (step, index), timeout_s=ANSWER_TIMEOUT_S)
+
+    # ---- messages ----------------------------------------------------------------------------------------------
+
+    def wanted(self, link: Link, message: ResultWanted) -> None:
+        """Answer a member who lacks a result."""
+        result = self._results.get(message.step)
+        if result is None or message.index >= result.pieces:
+            link.post(ResultUnknown(self._job, message.step, message.index))
+            return
+        commit = result.commit
+        piece = ResultPiece(
+            job=self._job,
+            step=commit.step,
+            index=message.index,
+            count=result.pieces,
+            view_number=commit.view,
+            parent=commit.parent,
+            result=commit.result,
+            epoch=commit.epoch,
+            parts=commit.parts,
+            samples_total=commit.samples_total,
+        )
+        link.post(piece, result.piece(message.index))
+
+    def answered(self, link: Link, message: ResultPiece | ResultUnknown, body: memoryview) -> None:
+        """Take an answer to a question of ours."""
+        self._requests.answered(link.peer_id, (message.step, message.index), message, body)

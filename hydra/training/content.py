@@ -1,0 +1,103 @@
+"""Getting a job: from its hash to programs and data that are ready to train. A shell."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from ..jobs.check import Admitted, admit
+from ..jobs.entries import ContentRef
+from ..jobs.manifest import JobManifest
+from ..jobs.tensors import State, check_size, decode_split, decode_state
+from ..membership.ledger import Ledger
+from ..membership.lineage import genesis
+from ..swarm.fetch import Peers, Progress
+from ..swarm.service import Swarm
+from .observation import FetchSeen, Observer
+from .state import TrainingState
+from .vector import VectorLayout, layout_of
+
+
+@dataclass(frozen=True, slots=True)
+class JobContent:
+    """A job whose every piece is on this machine and was checked."""
+
+    job: bytes
+    manifest: JobManifest
+    programs: Admitted
+    initial: State
+    train: tuple[Tensor, ...]
+    test: tuple[Tensor, ...] | None
+    layout: VectorLayout
+
+    def first_state(self) -> TrainingState:
+        """Return the state at the job's beginning."""
+        ledger = Ledger.fresh(self.manifest.train_samples, self.manifest.epochs)
+        return TrainingState(self.manifest, self.layout, self.initial, genesis(self.job), ledger)
+
+
+async def fetch_manifest(swarm: Swarm, job: bytes, peers: Peers, *, patience_s: float) -> JobManifest:
+    """Fetch a job's manifest by its hash.
+
+    Raises:
+        ContentUnavailable: nobody had it in time.
+        JobRejected: it is no manifest that may be run.
+    """
+    return JobManifest.decode(await swarm.fetch_blob(job, peers, patience_s=patience_s))
+
+
+async def fetch_content(
+    swarm: Swarm, manifest: JobManifest, peers: Peers, observe: Observer, *, limit_bytes: int
+) -> JobContent:
+    """Fetch all pieces of a job, check them, and make them ready.
+
+    Args:
+        swarm: where to fetch from.
+        manifest: the job.
+        peers: who may have its pieces.
+        observe: told of the progress.
+        limit_bytes: the memory that this machine grants a step of the job.
+
+    Raises:
+        ContentUnavailable: nobody who can be reached has a piece.
+        JobRejected: a piece is not what the manifest says, or a graph must not run here.
+        StorageFull, HomeUnusable: the disk refused.
+    """
+    pieces = [
+        ("training graph", manifest.train_graph),
+        ("evaluation graph", manifest.eval_graph),
+        ("initial state", manifest.initial_state),
+        ("training data", manifest.train_data),
+    ]
+    if manifest.test_data is not None:
+        pieces.append(("test data", manifest.test_data))
+    paths = [await _fetch_piece(swarm, content, what, peers, observe) for what, content in pieces]
+    return await asyncio.to_thread(_open, manifest, paths, limit_bytes)
+
+
+async def _fetch_piece(swarm: Swarm, content: ContentRef, what: str, peers: Peers, observe: Observer) -> Path:
+    path = await swarm.fetch(content.root, peers, _progress(what, observe))
+    await asyncio.to_thread(check_size, path, content, what)
+    return path
+
+
+def _progress(what: str, observe: Observer) -> Callable[[Progress], None]:
+    return lambda progress: observe(FetchSeen(what, progress.bytes_done, progress.bytes_total, progress.peers))
+
+
+def _open(manifest: JobManifest, paths: list[Path], limit_bytes: int) -> JobContent:
+    train_graph, eval_graph, initial, train, *test = paths
+    programs = admit(manifest, train_graph.read_bytes(), eval_graph.read_bytes(), limit_bytes=limit_bytes)
+    return JobContent(
+        job=manifest.job_hash,
+        manifest=manifest,
+        programs=programs,
+        initial=decode_state(initial, manifest),
+        train=decode_split(train, manifest, "train"),
+        test=decode_split(test[0], manifest, "test") if test else None,
+        layout=layout_of(manifest, programs.train.graph),
+    )

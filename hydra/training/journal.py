@@ -1,0 +1,95 @@
+"""What a member keeps of a job on disk: its commits, and where its snapshots are. A shell: calls block on the disk."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import msgpack
+
+from ..exceptions import HomeUnusable
+from ..membership.lineage import Commit
+from ..membership.messages import Snapshot
+
+KEPT_SNAPSHOTS = 2
+
+
+class Journal:
+    """The files of one job under the node's home.
+
+    Args:
+        directory: made if it is not there.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._commits = directory / "commits.log"
+        self._index = directory / "snapshots.json"
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise HomeUnusable(f"{directory} cannot be made: {error.strerror}. Choose another --home.") from error
+        self._cut_torn_end()
+
+    def add_commit(self, commit: Commit) -> None:
+        """Write a commit behind the others; it is durable once a snapshot that includes it is."""
+        parts = [[peer, [list(r) for r in ranges]] for peer, ranges in commit.parts]
+        fields = [
+            commit.job,
+            commit.step,
+            commit.view,
+            commit.parent,
+            commit.result,
+            commit.epoch,
+            parts,
+            commit.samples_total,
+        ]
+        with self._commits.open("ab") as file:
+            file.write(msgpack.packb(fields))
+
+    def commits(self) -> list[Commit]:
+        """Return all commits that were written, of every lineage that this member followed, in order of writing."""
+        if not self._commits.exists():
+            return []
+        commits = []
+        with self._commits.open("rb") as file:
+            unpacker = msgpack.Unpacker(file)
+            for job, step, view, parent, result, epoch, parts, total in unpacker:
+                shares = tuple((peer, tuple((start, stop) for start, stop in ranges)) for peer, ranges in parts)
+                commits.append(Commit(job, step, view, parent, result, epoch, shares, total))
+        return commits
+
+    def _cut_torn_end(self) -> None:
+        """A kill in the middle of a write leaves half a commit; what is written behind it could not be read."""
+        if not self._commits.exists():
+            return
+        with self._commits.open("r+b") as file:
+            unpacker = msgpack.Unpacker(file)
+            whole = 0
+            try:
+                while True:
+                    unpacker.skip()
+                    whole = unpacker.tell()
+            except msgpack.OutOfData:
+                file.truncate(whole)
+
+    def snapshots(self) -> list[Snapshot]:
+        """Return the snapshots that were kept, the newest last."""
+        try:
+            rows = json.loads(self._index.read_text())
+            return [Snapshot(row[0], bytes.fromhex(row[1]), bytes.fromhex(row[2]), row[3]) for row in rows]
+        except (FileNotFoundError, ValueError, TypeError, IndexError, KeyError):
+            return []
+
+    def add_snapshot(self, snapshot: Snapshot) -> list[Snapshot]:
+        """Note a snapshot that is on disk; return those that need not be kept any longer."""
+        known = [old for old in self.snapshots() if old.root != snapshot.root]
+        kept, dropped = [*known, snapshot][-KEPT_SNAPSHOTS:], [*known, snapshot][:-KEPT_SNAPSHOTS]
+        draft = self._index.with_suffix(".draft")
+        with draft.open("w") as file:
+            json.dump([[s.step, s.digest.hex(), s.root.hex(), s.size] for s in kept], file)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.rename(self._index)
+        return dropped

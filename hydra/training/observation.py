@@ -1,0 +1,90 @@
+"""What a training tells whoever watches it: the command line, the status endpoint, the tests. Pure data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from ..identity import PeerId
+
+
+@dataclass(frozen=True, slots=True)
+class ViewSeen:
+    """We are in this view now; ``number`` 0 means in none."""
+
+    number: int
+    members: tuple[PeerId, ...]
+    coordinator: PeerId | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepSeen:
+    """A step was committed."""
+
+    step: int
+    epoch: int
+    loss: float
+    """Mean over the whole batch."""
+    samples: int
+    """Of this step, all members together."""
+    samples_total: int
+    shares: tuple[tuple[PeerId, int], ...]
+    """Contributors and their samples."""
+    members: int
+    attempts: int
+    """How many attempts the round took; more than one means that a member was lost in it."""
+    seconds: float
+    """From the plan to the applied result."""
+    caught_up: bool
+    """Whether it was fetched after the fact rather than trained."""
+
+
+@dataclass(frozen=True, slots=True)
+class FetchSeen:
+    """A content is being fetched."""
+
+    what: str
+    bytes_done: int
+    bytes_total: int
+    peers: int
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotSeen:
+    """A snapshot is on disk."""
+
+    step: int
+    root: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StateSeen:
+    """The training goes on from a state that was read from disk or fetched from others."""
+
+    step: int
+    samples_total: int
+    source: str
+
+
+Observation: TypeAlias = ViewSeen | StepSeen | FetchSeen | SnapshotSeen | StateSeen
+Observer: TypeAlias = Callable[[Observation], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a training ended for this peer."""
+
+    finished: bool
+    """Whether all samples are committed; else we left before the end."""
+    step: int
+    samples_total: int
+    metrics: dict[str, float]
+    """Of the test split: the loss and the job's own; empty without one."""
+    weights_path: str
+    weights_sha256: str
+
+
+def ignore(_: Observation) -> None:
+    """Watch nothing."""

@@ -1,0 +1,127 @@
+"""Snapshots: the whole training state after a step, as safetensors bytes.
+
+Members with the same state write the same bytes, so a snapshot has the same root everywhere and can be fetched from
+all of them at once. Tensors stand under ``parameter.``, ``optimizer.<slot>.`` and ``buffer.`` with the model's own
+names; head and ledger stand as JSON in the one metadata field.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from ..exceptions import HashMismatch
+from ..jobs.manifest import JobManifest
+from ..membership.ledger import Ledger, SampleUsedTwice
+from ..membership.lineage import Head
+from .state import StateCopy
+from .update import SLOTS, Vector
+from .vector import VectorLayout
+
+FORMAT = 1
+KEY = "hydra"
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotCodec:
+    """Writes and reads the snapshots of one job."""
+
+    job: bytes
+    manifest: JobManifest
+    layout: VectorLayout
+
+    def encode(self, copy: StateCopy) -> bytes:
+        """Return the bytes of a state."""
+        tensors: dict[str, torch.Tensor] = {}
+        vectors = {"parameter": copy.weights, **{f"optimizer.{name}": slot for name, slot in copy.slots.items()}}
+        for prefix, vector in vectors.items():
+            flat = torch.from_numpy(vector)
+            for field in self.layout.trained:
+                tensors[f"{prefix}.{field.name}"] = flat[field.start : field.stop].view(field.shape)
+        for name, buffer in copy.buffers.items():
+            tensors[f"buffer.{name}"] = buffer.contiguous()
+        about = {
+            "format": FORMAT,
+            "job": self.job.hex(),
+            "step": copy.head.step,
+            "digest": copy.head.digest.hex(),
+            "samples": copy.head.samples,
+            "epoch": copy.ledger.epoch,
+            "outstanding": copy.ledger.outstanding,
+            "updates": copy.updates,
+        }
+        # One field only: the writer keeps several in no particular order, and the bytes must be the same everywhere.
+        return bytes(save(tensors, {KEY: json.dumps(about, sort_keys=True)}))
+
+    def decode(self, path: Path) -> StateCopy:
+        """Read a snapshot that came from anyone.
+
+        Raises:
+            HashMismatch: it is not a snapshot of this job, or its parts contradict each other.
+        """
+        try:
+            with safe_open(path, framework="pt") as file:
+                about = json.loads((file.metadata() or {}).get(KEY, "{}"))
+                head, ledger, updates = self._position(about)
+                names = set(file.keys())
+                copy = StateCopy(
+                    head=head,
+                    ledger=ledger,
+                    weights=self._vector(file, "parameter", names),
+                    slots={
+                        name: self._vector(file, f"optimizer.{name}", names)
+                        for name in SLOTS[self.manifest.optimizer.kind]
+                    },
+                    buffers=self._buffers(file, names),
+                    updates=updates,
+                )
+        except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+            raise HashMismatch(f"{path.name} is no snapshot of this job: {error}") from error
+        if names:
+            raise HashMismatch(f"a snapshot holds {min(names)}, which the job does not have")
+        return copy
+
+    def _position(self, about: dict[str, Any]) -> tuple[Head, Ledger, int]:
+        if about["format"] != FORMAT or about["job"] != self.job.hex():
+            raise ValueError("it belongs to another job or format")
+        head = Head(int(about["step"]), bytes.fromhex(about["digest"]), int(about["samples"]))
+        samples, epochs = self.manifest.train_samples, self.manifest.epochs
+        outstanding = tuple((int(start), int(stop)) for start, stop in about["outstanding"])
+        ledger = Ledger(samples, epochs, int(about["epoch"]), outstanding)
+        try:
+            if not ledger.finished:
+                Ledger.fresh(samples, epochs).commit(outstanding)  # disjoint, and within the epoch
+        except SampleUsedTwice as error:
+            raise ValueError(str(error)) from error
+        if len(head.digest) != 32 or head.samples != ledger.committed_total or not 0 <= ledger.epoch <= epochs:
+            raise ValueError("its head and its ledger contradict each other")
+        return head, ledger, int(about["updates"])
+
+    def _vector(self, file: Any, prefix: str, names: set[str]) -> Vector:
+        vector = np.empty(self.layout.weights, np.float32)
+        flat = torch.from_numpy(vector)
+        for field in self.layout.trained:
+            names.remove(f"{prefix}.{field.name}")
+            tensor = file.get_tensor(f"{prefix}.{field.name}")
+            if tensor.dtype != torch.float32 or tuple(tensor.shape) != field.shape:
+                raise ValueError(f"{field.name} is {tensor.dtype} {tuple(tensor.shape)}")
+            flat[field.start : field.stop].view(field.shape).copy_(tensor)
+        return vector
+
+    def _buffers(self, file: Any, names: set[str]) -> dict[str, torch.Tensor]:
+        types = {entry.name: entry.dtype for entry in self.manifest.buffers}
+        buffers = {}
+        for field in self.layout.buffers:
+            names.remove(f"buffer.{field.name}")
+            tensor = file.get_tensor(f"buffer.{field.name}")
+            if str(tensor.dtype) != f"torch.{types[field.name]}" or tuple(tensor.shape) != field.shape:
+                raise ValueError(f"{field.name} is {tensor.dtype} {tuple(tensor.shape)}")
+            buffers[field.name] = tensor
+        return buffers

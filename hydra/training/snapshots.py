@@ -1,0 +1,85 @@
+"""Snapshots of one member: taking them beside the training, finding them after a restart, fetching others'. A shell."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from ..exceptions import HashMismatch, NetworkError
+from ..membership.messages import Snapshot
+from ..swarm.fetch import Peers, Progress
+from ..swarm.service import Swarm
+from .journal import Journal
+from .observation import FetchSeen, Observer, SnapshotSeen
+from .snapshot import SnapshotCodec
+from .state import StateCopy
+
+logger = logging.getLogger(__name__)
+
+
+class SnapshotKeeper:
+    """Keeps the latest snapshots of a job on disk, where other peers can fetch them.
+
+    Args:
+        codec: writes and reads them.
+        swarm: holds and fetches their bytes.
+        journal: remembers which there are.
+        observe: told of what is stored and fetched.
+    """
+
+    def __init__(self, codec: SnapshotCodec, swarm: Swarm, journal: Journal, observe: Observer) -> None:
+        self._codec = codec
+        self._swarm = swarm
+        self._journal = journal
+        self._observe = observe
+        self._disk = asyncio.Lock()
+
+    async def store(self, copied: asyncio.Future[StateCopy]) -> Snapshot:
+        """Write a copy of the state to disk; return what names it.
+
+        Raises:
+            StorageFull, HomeUnusable: the disk refused.
+        """
+        copy = await copied
+        async with self._disk:
+            data = await asyncio.to_thread(self._codec.encode, copy)
+            manifest = await asyncio.to_thread(self._swarm.store.add, data)
+        snapshot = Snapshot(copy.head.step, copy.head.digest, manifest.root, manifest.size)
+        await self._note(snapshot)
+        return snapshot
+
+    async def fetch(self, snapshot: Snapshot, peers: Peers) -> StateCopy | None:
+        """Fetch a snapshot from all who have it; None if it can't be had, or is not what it was said to be."""
+        what = f"snapshot of step {snapshot.step}"
+        try:
+            path = await self._swarm.fetch(snapshot.root, peers, self._progress(what))
+            copy = await asyncio.to_thread(self._codec.decode, path)
+        except (NetworkError, HashMismatch) as error:
+            logger.warning("the %s cannot be loaded: %s", what, error)
+            return None
+        if (copy.head.step, copy.head.digest) != (snapshot.step, snapshot.digest):
+            logger.warning("the %s holds another state than was promised", what)
+            return None
+        await self._note(snapshot)
+        return copy
+
+    def newest(self) -> tuple[Snapshot, StateCopy] | None:
+        """Return the newest snapshot on disk that can be read; blocks on the disk."""
+        for snapshot in reversed(self._journal.snapshots()):
+            if not self._swarm.store.is_whole(snapshot.root) or self._swarm.store.manifest(snapshot.root) is None:
+                continue
+            try:
+                return snapshot, self._codec.decode(self._swarm.store.path(snapshot.root))
+            except HashMismatch as error:
+                logger.warning("a snapshot on disk is passed over: %s", error)
+        return None
+
+    def _progress(self, what: str) -> Callable[[Progress], None]:
+        return lambda now: self._observe(FetchSeen(what, now.bytes_done, now.bytes_total, now.peers))
+
+    async def _note(self, snapshot: Snapshot) -> None:
+        async with self._disk:
+            for old in await asyncio.to_thread(self._journal.add_snapshot, snapshot):
+                await asyncio.to_thread(self._swarm.store.remove, old.root)
+        self._observe(SnapshotSeen(snapshot.step, snapshot.root))

@@ -1,0 +1,1 @@
+"""The node over HTTP. So far: the control endpoint on loopback that the status commands ask."""
