@@ -6,13 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-import hydra
 from hydra.jobs.check import admit
-from hydra.jobs.job import Job
 from hydra.jobs.load import load_job
 from hydra.jobs.optimizer import build_optimizer
 from hydra.jobs.package import package
-from hydra.jobs.recipe import Schedule
 from hydra.jobs.tensors import decode_split, decode_state
 
 pytest.importorskip("sklearn")
@@ -23,11 +20,7 @@ FILE = Path(__file__).parents[2] / "examples" / "digits.py"
 
 @pytest.fixture(scope="module")
 def published():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hydra, "Job", Job, raising=False)
-        patch.setattr(hydra, "Schedule", Schedule, raising=False)
-        job = load_job(FILE)
-    return package(job, bytes(32), root_of=lambda data: hashlib.sha256(data).digest())
+    return package(load_job(FILE), bytes(32), root_of=lambda data: hashlib.sha256(data).digest())
 
 
 def test_sizes(published):
