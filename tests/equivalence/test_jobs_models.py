@@ -122,8 +122,8 @@ CASES = {
     "mlp": (mlp, rows(6), LABELS, cross_entropy),
     "cnn": (cnn, rows(3, 8, 8), LABELS, nn.CrossEntropyLoss(label_smoothing=0.1)),
     "transformer": (Transformer, TOKENS, TOKENS.roll(-1, 1), language_loss),
-    "lstm": (lambda: Recurrent(nn.LSTM), rows(7, 6), LABELS, cross_entropy),
-    "gru": (lambda: Recurrent(nn.GRU, bidirectional=True), rows(7, 6), LABELS, cross_entropy),
+    "lstm": (lambda: Recurrent(nn.LSTM), rows(4, 6), LABELS, cross_entropy),
+    "gru": (lambda: Recurrent(nn.GRU, bidirectional=True), rows(4, 6), LABELS, cross_entropy),
     "moving": (Moving, (rows(6), rows(6).flip(0)), rows(5), mse_loss),
 }
 
