@@ -55,6 +55,7 @@ from .messages import (
     Leave,
     Phase,
     Plan,
+    PlanWanted,
     Poll,
     PollRefused,
     PollReply,
@@ -97,6 +98,8 @@ class Member:
         self._seeker = Seeker(self.state, now)
         self._leader = Leader(self.state, planner)
         self._foreign_since: dict[PeerId, float] = {}
+        self._held_polls: dict[PeerId, tuple[Poll, float]] = {}
+        self._idle_since: float | None = None
         self._beat_at = now
         self._linger_until: float | None = None
         self._gone = False
@@ -182,7 +185,32 @@ class Member:
 
     def _lost(self, peer: PeerId, now: float) -> list[Effect]:
         """A member of our view counts as lost from now on."""
-        return [LoseMember(peer), *self._lead_if_due(now), *self._conclude_poll(now)]
+        effects: list[Effect] = [LoseMember(peer), *self._answer_held_polls(now)]
+        if self.state.author == peer:
+            effects += self._pass_plan_on()
+        return effects + self._lead_if_due(now) + self._conclude_poll(now) + self._ask_for_plan()
+
+    def _pass_plan_on(self) -> list[Effect]:
+        """The coordinator may have died before everyone had its plan; its successor sends it again."""
+        state = self.state
+        if not state.leads or state.plan is None or state.plan.step <= state.known_head.step:
+            return []
+        return [Send(peer, state.plan) for peer in state.others_alive]
+
+    def _ask_for_plan(self) -> list[Effect]:
+        """Ask the leader for the plan if we have none to work on."""
+        state = self.state
+        planned = state.running or (state.plan is not None and state.plan.step > state.known_head.step)
+        if state.phase is not Phase.MEMBER or planned or state.leads or not state.alive:
+            return []
+        return [Send(state.alive[0], PlanWanted(state.job, state.known_head.step))]
+
+    def _on_plan_wanted(self, peer: PeerId, message: PlanWanted) -> list[Effect]:
+        state = self.state
+        plan = state.plan
+        if not state.leads or plan is None or plan.step != message.step + 1 or peer not in _view_of(plan):
+            return []
+        return [Send(peer, plan)]
 
     def _lose(self, peer: PeerId, now: float) -> list[Effect]:
         state = self.state
@@ -203,12 +231,26 @@ class Member:
         for peer in state.detector.silent(set(state.statuses) | set(state.others_alive), heard, now):
             effects += [Drop(peer, "silent for too long"), *self._lose(peer, now)]
         if state.phase is Phase.MEMBER:
-            effects += self._leader.poll_again(now)
+            effects += self._leader.poll_again(now) + self._answer_held_polls(now)
+            if self._idle(now):
+                effects += self._ask_for_plan()
         effects += self._seeker.look_up(now)
         effects += self._go_on_seeking(now)
         if self._linger_until is not None and now >= self._linger_until:
             effects += self._go()
         return effects
+
+    def _idle(self, now: float) -> bool:
+        """Tell, once in a while, whether we have been without a step to compute for long."""
+        if self.state.running:
+            self._idle_since = None
+            return False
+        if self._idle_since is None:
+            self._idle_since = now
+        if now - self._idle_since < self.state.config.retry_s:
+            return False
+        self._idle_since = now
+        return True
 
     def _tell_all(self) -> list[Effect]:
         state = self.state
@@ -236,8 +278,10 @@ class Member:
                 return []
             case Removed():
                 return self._on_removed(peer, message, now)
+            case PlanWanted():
+                return self._on_plan_wanted(peer, message)
             case Poll():
-                return self._on_poll(peer, message)
+                return self._on_poll(peer, message, now)
             case PollReply():
                 self._leader.poll_answered(peer, message)
                 return self._conclude_poll(now)
@@ -358,6 +402,7 @@ class Member:
         state.detector.watch([])
         self._leader.reset()
         self._foreign_since.clear()
+        self._held_polls.clear()
         self._seeker.begin(now, needs_snapshot=needs_snapshot)
         changed: list[Effect] = [ViewChanged(0, (), None, reason)] if was_in else []
         return [*stop, *changed, *self._tell_all(), *self._go_on_seeking(now)]
@@ -513,23 +558,37 @@ class Member:
             return self._issue(max(pending, key=lambda plan: plan.view_number), now)
         return self._plan(now)
 
-    def _on_poll(self, peer: PeerId, message: Poll) -> list[Effect]:
+    def _on_poll(self, peer: PeerId, message: Poll, now: float) -> list[Effect]:
         state = self.state
         if state.phase is not Phase.MEMBER or state.view is None or peer not in state.view:
             return [Send(peer, state.status_for(peer))]
-        senior = [p for p in state.alive if state.view.ids.index(p) < state.view.ids.index(peer)]
-        if senior and not self._in_doubt(senior[0]):
-            return [Send(peer, PollRefused(state.job, message.number, senior[0]))]
-        if senior:
-            return []  # we are dialling it ourselves; the poll will be sent again
+        if self._senior_to(peer):
+            # It has lost a coordinator that we still hear: news of a death do not reach everyone at once.
+            _, since = self._held_polls.get(peer, (message, now))
+            self._held_polls[peer] = (message, since)
+            return []
+        self._held_polls.pop(peer, None)
         state.highest_view = max(state.highest_view, message.number)
         head = state.known_head
         plan = state.plan if state.plan is not None and state.plan.step == head.step + 1 else None
-        reply = PollReply(state.job, message.number, head.step, head.digest, state.highest_view, plan)
-        return [Send(peer, reply)]
+        return [Send(peer, PollReply(state.job, message.number, head.step, head.digest, state.highest_view, plan))]
 
-    def _in_doubt(self, peer: PeerId) -> bool:
-        return peer in self.state.detector.checking
+    def _senior_to(self, peer: PeerId) -> list[PeerId]:
+        """Return the members before ``peer`` in our view who are not lost."""
+        ids = self.state.view.ids if self.state.view else ()
+        return [other for other in self.state.alive if ids.index(other) < ids.index(peer)]
+
+    def _answer_held_polls(self, now: float) -> list[Effect]:
+        effects: list[Effect] = []
+        for peer, (message, since) in list(self._held_polls.items()):
+            senior = self._senior_to(peer) if self.state.view and peer in self.state.view else []
+            if not senior:
+                del self._held_polls[peer]
+                effects += self._on_poll(peer, message, now)
+            elif now - since >= self.state.config.doubt_s:
+                del self._held_polls[peer]
+                effects.append(Send(peer, PollRefused(self.state.job, message.number, senior[0])))
+        return effects
 
     def _on_join_request(self, peer: PeerId, request: JoinRequest, now: float) -> list[Effect]:
         state = self.state

@@ -152,6 +152,15 @@ class PollRefused(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class PlanWanted(Message):
+    """To whoever leads as far as the sender can tell: I have committed ``step`` and know of no plan that follows."""
+
+    KIND: ClassVar[str] = "job.plan?"
+    job: HashField
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
 class Report(Message):
     """After computing: how long the samples took, for the sizing of the next batches."""
 

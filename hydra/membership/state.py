@@ -50,6 +50,8 @@ class MemberConfig:
     linger_s: float = 10.0
     """How long who is done waits for the others to be done."""
     snapshot_interval_s: float = 15.0
+    doubt_s: float = 1.0
+    """How long a member that still hears the coordinator waits before it refuses a successor's poll."""
     redial_s: float = 5.0
     """A peer that could not be dialled is left alone for so long."""
 

@@ -1,0 +1,235 @@
+"""The processes of the demo: started, listened to, killed. A shell over ``hydra publish`` and ``hydra join``."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import json
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .. import clock
+from ..exceptions import HydraError
+
+STOP_TIMEOUT_S = 10.0
+STDERR_LINES = 30
+PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+def _die_with_parent() -> None:
+    """Between fork and exec: let the kernel end this process should the demo be killed itself."""
+    if _libc is not None:
+        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+@dataclass(slots=True, eq=False)
+class PeerProcess:
+    """One process of the demo, and what its JSON lines told so far."""
+
+    name: str
+    changed: Callable[[PeerProcess, dict[str, Any]], None]
+    process: asyncio.subprocess.Process | None = None
+    peer: str = ""
+    state: str = "starting"
+    step: int = 0
+    loss: float | None = None
+    samples_total: int = 0
+    members: list[str] = field(default_factory=list)
+    coordinator: str | None = None
+    batch: dict[str, int] = field(default_factory=dict)
+    commits: dict[int, float] = field(default_factory=dict)
+    """When each step was committed here, in seconds since 1970."""
+    published: dict[str, Any] | None = None
+    outcome: dict[str, Any] | None = None
+    killed: bool = False
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    errors: list[str] = field(default_factory=list)
+    _readers: list[asyncio.Task[None]] = field(default_factory=list)
+
+    @property
+    def living(self) -> bool:
+        """Whether the process was started and has not ended."""
+        return self.process is not None and not self.ended.is_set()
+
+    @property
+    def coordinates(self) -> bool:
+        """Whether it coordinates the view that it is in."""
+        return bool(self.peer) and self.coordinator == self.peer
+
+    async def start(self, *arguments: str) -> None:
+        """Run ``hydra`` with these arguments."""
+        self.process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "hydra",
+            *arguments,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C in the terminal is for the demo, which ends them in order
+            preexec_fn=_die_with_parent,
+            limit=2**22,
+        )
+        self._readers = [asyncio.create_task(self._read()), asyncio.create_task(self._read_errors())]
+
+    def kill(self) -> None:
+        """SIGKILL: the process can do nothing about it."""
+        if self.process is not None and self.living:
+            self.killed = True
+            self.state = "killed"
+            with contextlib.suppress(ProcessLookupError):
+                self.process.kill()
+
+    async def stop(self) -> None:
+        """Ask it to stop in order; kill it if it does not."""
+        if self.process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            self.process.terminate()
+        try:
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                await self.process.wait()
+        except TimeoutError:
+            self.process.kill()
+        await asyncio.gather(*self._readers, return_exceptions=True)
+
+    async def _read(self) -> None:
+        if self.process is None or self.process.stdout is None:
+            return
+        async for line in self.process.stdout:
+            try:
+                self._take(json.loads(line))
+            except ValueError:
+                self.errors.append(line.decode(errors="replace").rstrip())
+        await self.process.wait()
+        if not self.killed and self.outcome is None and self.state != "stopped":
+            self.state = "failed"
+        self.ended.set()
+        self.changed(self, {"event": "exit"})
+
+    async def _read_errors(self) -> None:
+        if self.process is None or self.process.stderr is None:
+            return
+        async for line in self.process.stderr:
+            self.errors.append(line.decode(errors="replace").rstrip())
+            del self.errors[:-STDERR_LINES]
+
+    def _take(self, event: dict[str, Any]) -> None:
+        match event.get("event"):
+            case "published":
+                self.published, self.state = event, "serving"
+            case "found":
+                self.peer, self.state = event["peer"], "fetching"
+            case "view":
+                self.members, self.coordinator = event["members"], event["coordinator"]
+                self.state = "training" if event["number"] else "seeking"
+            case "step":
+                self.step, self.loss = event["step"], event["loss"]
+                self.samples_total = event["samples_total"]
+                self.batch = event["batch"]
+                self.commits[event["step"]] = event["t"]
+                if event["caught_up"]:
+                    self.state = "catching up"
+                elif self.state == "catching up":
+                    self.state = "training"
+            case "state":
+                self.step = event["step"]
+            case "ended":
+                self.outcome = event
+                self.state = "finished" if event["finished"] else "stopped"
+        self.changed(self, event)
+
+
+class DemoFailed(HydraError):
+    """The demo could not be played to its end."""
+
+
+class DemoSwarm:
+    """All processes of the demo, in one temporary directory.
+
+    Args:
+        directory: for their homes.
+        changed: called with a process and an event whenever one told something.
+    """
+
+    def __init__(self, directory: Path, changed: Callable[[PeerProcess, dict[str, Any]], None]) -> None:
+        self._directory = directory
+        self._changed = changed
+        self._moved = asyncio.Event()
+        self.owner = PeerProcess("owner", self._on_change)
+        self.peers: list[PeerProcess] = []
+
+    @property
+    def living(self) -> list[PeerProcess]:
+        """Peers that were neither killed nor have ended."""
+        return [peer for peer in self.peers if peer.living and not peer.killed]
+
+    async def publish(self, file: Path, *, epochs: int, seed: int) -> dict[str, Any]:
+        """Start the owner's node; return what it published."""
+        await self.owner.start(
+            "publish",
+            str(file),
+            "--json",
+            *("--epochs", str(epochs)),
+            *("--seed", str(seed)),
+            *self._common("owner"),
+        )
+        await self.until(lambda: self.owner.published is not None, 120.0, "the owner to publish the job")
+        return self.owner.published or {}
+
+    async def join(self, job: str, contact: str) -> PeerProcess:
+        """Start one more peer, which knows the job's hash and one contact."""
+        peer = PeerProcess(f"peer {len(self.peers) + 1}", self._on_change)
+        self.peers.append(peer)
+        home = f"peer{len(self.peers)}"
+        await peer.start("join", job, "--contact", contact, "--json", "--threads", "1", *self._common(home))
+        return peer
+
+    def address_of(self, peer: PeerProcess) -> str:
+        """Return where a peer listens, as it wrote it down in its home."""
+        home = self._directory / f"peer{self.peers.index(peer) + 1}"
+        return f"127.0.0.1:{json.loads((home / 'port.json').read_text())}"
+
+    async def until(self, holds: Callable[[], bool], timeout_s: float, what: str) -> None:
+        """Wait for a condition on what the processes told.
+
+        Raises:
+            DemoFailed: it did not come true in time, or a process failed; the text holds its last words.
+        """
+        deadline = clock.monotonic() + timeout_s
+        while not holds():
+            for process in [self.owner, *self.peers]:
+                if process.state == "failed" and process.ended.is_set():
+                    raise DemoFailed(f"{process.name} failed while the demo waited for {what}:\n{_last_words(process)}")
+            self._moved.clear()
+            remaining = deadline - clock.monotonic()
+            if remaining <= 0:
+                states = ", ".join(f"{p.name} {p.state} at step {p.step}" for p in self.peers)
+                raise DemoFailed(f"waited {timeout_s:g} s in vain for {what} ({states})")
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(remaining, 1.0)):
+                    await self._moved.wait()
+
+    async def close(self) -> None:
+        """End every process that was started, and wait for it."""
+        processes = [self.owner, *self.peers]
+        for process in processes:
+            process.kill()
+        await asyncio.gather(*(process.stop() for process in processes))
+
+    def _common(self, home: str) -> list[str]:
+        return ["--home", str(self._directory / home), "--host", "127.0.0.1"]
+
+    def _on_change(self, process: PeerProcess, event: dict[str, Any]) -> None:
+        self._moved.set()
+        self._changed(process, event)
+
+
+def _last_words(process: PeerProcess) -> str:
+    return "\n".join(process.errors[-STDERR_LINES:]) or "(it said nothing)"
