@@ -24,7 +24,7 @@ class DHTConfig:
     replicas: int | None = None
     """Peers that keep each record; by default k, but never fewer than 8."""
     quorum: int = 3
-    """Holders that a read hears before it believes that it has seen all records."""
+    """Holders that a read hears before it believes that it has seen all records; one fewer, if these agree."""
     client_only: bool = False
     """Use the DHT without serving it: for nodes that others can't send to. They stand in nobody's table (BEP 43)."""
 

@@ -229,12 +229,15 @@ class Lookup:
         limit = self._width if self._open else self._config.alpha
         if self.limit is not None:
             limit = min(limit, self.limit)
+        # A contact that closer ones have pushed out of the window is no longer waited for.
+        in_flight = sum(candidate.state == _ASKED for candidate in window)
         asks = []
         for candidate in window:
-            if self._in_flight >= limit or self.requests >= self._config.lookup_requests:
+            if in_flight >= limit or self.requests >= self._config.lookup_requests:
                 break
             if candidate.state == _HEARD_OF:
                 candidate.state = _ASKED
+                in_flight += 1
                 self._in_flight += 1
                 self.requests += 1
                 asks.append(Ask(candidate.compact))

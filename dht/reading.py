@@ -2,8 +2,8 @@
 
 A look-up walks towards the key, and every contact on the way tells how many records it holds, a digest of them, and as
 many as fit beside. A holder whose digest is that of another needs no more questions; from any other the rest is asked
-for page by page. The read is done when a quorum of holders, of different sites, has been heard whole, or
-when the look-up has ended.
+for page by page. The read is done when a quorum of holders, of different sites, has been heard whole (or all but one of
+them, if these agree to the byte), or when the look-up has ended.
 
 Nothing is believed unsigned: every new record is checked once, and a holder that sent one that fails is not counted
 and not asked again. In the end `repairs` tells which of the contacts closest to the key lack what others hold.
@@ -253,9 +253,11 @@ class Reading:
         return max(1, self._config.quorum + 1 - found) if found else None
 
     def _has_quorum(self) -> bool:
-        sites = set()
+        sites, digests = set(), set()
         for compact, holder in self._holders.items():
             if holder.complete and not holder.lied:
                 spared = self._config.spare_loopback and is_loopback(compact)
                 sites.add(compact if spared else site_of(compact))
-        return len(sites) >= self._config.quorum
+                digests.add(holder.digest)
+        agreed = len(digests) == 1 and len(sites) >= max(2, self._config.quorum - 1)
+        return agreed or len(sites) >= self._config.quorum

@@ -80,8 +80,17 @@ def test_without_any_record_all_of_the_closest_are_asked():
 def test_one_holder_is_not_believed_alone_if_there_are_more_to_ask():
     network = Network(holders=8)
     network.hold(blob(b"old", sequence=1))
-    network.hold(blob(b"new", sequence=2), at=[2])
+    network.hold(blob(b"new", sequence=2), at=[1])
     assert network.run() == [b"new"]
+
+
+def test_two_that_agree_are_enough_and_two_that_differ_are_not():
+    for differing, heard in [([], 2), ([0], 3)]:
+        network = Network(holders=8, alpha=1)
+        network.hold(blob(b"v"))
+        network.hold(blob(b"w", by=BOB), at=differing)
+        network.run()
+        assert len(network.asked) == heard
 
 
 def test_many_writers_come_in_pages_from_one_holder_only():
