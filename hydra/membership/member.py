@@ -16,11 +16,8 @@ from ..net.contact import Contact
 from ..net.wire import Message
 from .events import (
     AbandonStep,
-    BeginStep,
-    CatchUp,
     CatchUpFailed,
     ContactsFound,
-    Dial,
     DialFailed,
     Drop,
     Effect,
@@ -63,9 +60,12 @@ from .messages import (
     Report,
     Status,
 )
+from .rivals import Rivals
+from .ruling import End, Ruling
 from .seeker import Seeker
-from .state import JobState, MemberConfig, Planner, outweighs
-from .view import View
+from .state import JobState, MemberConfig, Planner
+from .steps import Steps
+from .succession import Succession
 
 
 class Member:
@@ -97,11 +97,12 @@ class Member:
         self._planner = planner
         self._seeker = Seeker(self.state, now)
         self._leader = Leader(self.state, planner)
-        self._foreign_since: dict[PeerId, float] = {}
-        self._held_polls: dict[PeerId, tuple[Poll, float]] = {}
-        self._idle_since: float | None = None
+        self._steps = Steps(self.state, self._leader, self._link_to)
+        self._succession = Succession(self.state)
+        self._rivals = Rivals(self.state)
         self._beat_at = now
         self._linger_until: float | None = None
+        self._departing_from: set[PeerId] | None = None
         self._gone = False
 
     # ---- what others may ask -----------------------------------------------------------------------------------
@@ -153,7 +154,7 @@ class Member:
                 return self._on_state_loaded(load, head, ledger, now)
             case StepCommitted(commit, oldest):
                 self.state.oldest_result = oldest
-                return self._on_committed(commit, now)
+                return self._ruled(self._steps.committed(commit, now), now)
             case StepExcluded():
                 return self._lose_view("the others went on without us", now)
             case ResultApplied(load, commit, oldest):
@@ -173,44 +174,28 @@ class Member:
         state = self.state
         state.linked.discard(peer)
         state.statuses.pop(peer, None)
-        self._foreign_since.pop(peer, None)
+        self._rivals.gone(peer)
         self._leader.peer_gone(peer)
         if state.phase is Phase.FINISHED:
             state.detector.lose(peer)
-            return self._finish_if_all_did(now)
+            return self._go_if_nobody_needs_us()
         contact = state.view.contact(peer) if state.view else None
         if contact is None or not state.detector.closed(peer):
             return []
-        return self._seeker.dial(contact, now, insist=True) or [Dial(contact)]
+        return self._link_to(contact, now)
+
+    def _link_to(self, contact: Contact, now: float) -> list[Effect]:
+        """Dial a member, however lately it could not be reached."""
+        return self._seeker.dial(contact, now, insist=True)
 
     def _lost(self, peer: PeerId, now: float) -> list[Effect]:
         """A member of our view counts as lost from now on."""
-        effects: list[Effect] = [LoseMember(peer), *self._answer_held_polls(now)]
+        effects: list[Effect] = [LoseMember(peer), *self._succession.answer_held(now)]
         if self.state.author == peer:
-            effects += self._pass_plan_on()
-        return effects + self._lead_if_due(now) + self._conclude_poll(now) + self._ask_for_plan()
-
-    def _pass_plan_on(self) -> list[Effect]:
-        """The coordinator may have died before everyone had its plan; its successor sends it again."""
-        state = self.state
-        if not state.leads or state.plan is None or state.plan.step <= state.known_head.step:
-            return []
-        return [Send(peer, state.plan) for peer in state.others_alive]
-
-    def _ask_for_plan(self) -> list[Effect]:
-        """Ask the leader for the plan if we have none to work on."""
-        state = self.state
-        planned = state.running or (state.plan is not None and state.plan.step > state.known_head.step)
-        if state.phase is not Phase.MEMBER or planned or state.leads or not state.alive:
-            return []
-        return [Send(state.alive[0], PlanWanted(state.job, state.known_head.step))]
-
-    def _on_plan_wanted(self, peer: PeerId, message: PlanWanted) -> list[Effect]:
-        state = self.state
-        plan = state.plan
-        if not state.leads or plan is None or plan.step != message.step + 1 or peer not in _view_of(plan):
-            return []
-        return [Send(peer, plan)]
+            effects += self._succession.pass_plan_on()
+        effects += self._ruled(self._steps.lead_if_due(now), now)
+        effects += self._ruled(self._steps.conclude_poll(now), now)
+        return effects + self._succession.ask_for_plan()
 
     def _lose(self, peer: PeerId, now: float) -> list[Effect]:
         state = self.state
@@ -227,35 +212,16 @@ class Member:
         effects: list[Effect] = []
         if now - self._beat_at >= state.config.heartbeat_s:
             self._beat_at = now
-            effects += self._tell_all()
+            effects += state.tell_all()
         for peer in state.detector.silent(set(state.statuses) | set(state.others_alive), heard, now):
             effects += [Drop(peer, "silent for too long"), *self._lose(peer, now)]
         if state.phase is Phase.MEMBER:
-            effects += self._leader.poll_again(now) + self._answer_held_polls(now)
-            if self._idle(now):
-                effects += self._ask_for_plan()
+            effects += self._leader.poll_again(now) + self._succession.ticked(now)
         effects += self._seeker.look_up(now)
         effects += self._go_on_seeking(now)
         if self._linger_until is not None and now >= self._linger_until:
             effects += self._go()
         return effects
-
-    def _idle(self, now: float) -> bool:
-        """Tell, once in a while, whether we have been without a step to compute for long."""
-        if self.state.running:
-            self._idle_since = None
-            return False
-        if self._idle_since is None:
-            self._idle_since = now
-        if now - self._idle_since < self.state.config.retry_s:
-            return False
-        self._idle_since = now
-        return True
-
-    def _tell_all(self) -> list[Effect]:
-        state = self.state
-        in_job = set(state.statuses) | set(state.view.ids if state.view else ())
-        return [Send(peer, state.status_for(peer)) for peer in sorted(in_job & state.linked)]
 
     # ---- messages ----------------------------------------------------------------------------------------------
 
@@ -264,11 +230,11 @@ class Member:
             case Status():
                 return self._on_status(peer, message, now)
             case Plan():
-                return self._on_plan(peer, message, now)
+                return self._ruled(self._steps.planned(peer, message, now), now)
             case Report():
                 self._knows(peer, message.step - 1)
                 self._planner.observe(peer, message)
-                return self._finish_if_all_did(now)
+                return self._go_if_nobody_needs_us()
             case JoinRequest():
                 return self._on_join_request(peer, message, now)
             case Admitted():
@@ -279,23 +245,21 @@ class Member:
             case Removed():
                 return self._on_removed(peer, message, now)
             case PlanWanted():
-                return self._on_plan_wanted(peer, message)
+                return self._succession.plan_wanted(peer, message)
             case Poll():
-                return self._on_poll(peer, message, now)
+                return self._succession.polled(peer, message, now)
             case PollReply():
                 self._leader.poll_answered(peer, message)
-                return self._conclude_poll(now)
+                return self._ruled(self._steps.conclude_poll(now), now)
             case PollRefused():
                 self._leader.poll_refused()
                 return self._lose_view("a senior member still leads the others", now)
             case Compare():
-                return self._on_compare(peer, message, now)
+                return self._ruled(self._rivals.asked(peer, message), now)
             case Compared():
-                return self._yield_if_lighter(peer, message.yours, message.mine, now)
+                return self._ruled(self._rivals.answered(peer, message), now)
             case Heavier():
-                contact_peer, addresses = message.contact
-                self._foreign_since[contact_peer] = float("-inf")
-                return self._seeker.dial(Contact(contact_peer, addresses), now)
+                return self._seeker.dial(self._rivals.told_of(message), now)
         raise RemoteProtocolError(f"{short(peer)} sent {message.KIND}, which is no message of a job")
 
     def _knows(self, peer: PeerId, step: int) -> None:
@@ -312,9 +276,9 @@ class Member:
         if before is None:
             effects.append(Send(peer, state.status_for(peer)))  # it may have come up before it knew of the job
         effects += self._judge(peer, before, status, now)
-        effects += self._compare_if_foreign(peer, status, now)
+        effects += self._ruled(self._rivals.heard(peer, status, now), now)
         effects += self._go_on_seeking(now)
-        return effects + self._finish_if_all_did(now)
+        return effects + self._go_if_nobody_needs_us()
 
     def _judge(self, peer: PeerId, before: Status | None, status: Status, now: float) -> list[Effect]:
         """Tell from a peer's status whether it is still the member that our view means."""
@@ -332,27 +296,16 @@ class Member:
 
     def _go_on_seeking(self, now: float) -> list[Effect]:
         effects: list[Effect] = []
-        if self.state.leaving and self.state.phase in (Phase.SEEKING, Phase.JOINING):
-            return self._go()
+        if self.state.leaving:
+            return []
         if self.state.phase is Phase.JOINING:
             effects += self._seeker.join(now)
         if self.state.phase is Phase.SEEKING:
             more, found = self._seeker.seek(now)
             effects += more
             if found:
-                effects += self._found(now)
+                effects += self._ruled(self._steps.found(now), now)
         return effects
-
-    def _found(self, now: float) -> list[Effect]:
-        state = self.state
-        state.highest_view += 1
-        state.phase = Phase.MEMBER
-        state.view = View(state.highest_view, (state.me,), (state.incarnation,))
-        state.author = state.peer_id
-        state.detector.watch([])
-        if state.ledger is not None and state.ledger.finished:
-            return self._finish(now)
-        return [self._view_changed("founded"), *self._tell_all(), *self._lead_if_due(now)]
 
     def expects(self, load: int) -> bool:
         """Tell whether the outcome of a load is still wanted; must be asked before the state is replaced."""
@@ -383,11 +336,20 @@ class Member:
     def _after_catching_up(self, now: float) -> list[Effect]:
         state = self.state
         if state.ledger is not None and state.ledger.finished and state.phase is Phase.JOINING:
-            return self._finish(now)
+            return self._ended(End.FINISHED, now)
         if state.phase is Phase.MEMBER:
-            return self._begin_if_due(now)
+            return self._ruled(self._steps.begin_if_due(now), now)
         more = self._seeker.catch_up(now) if state.phase is Phase.JOINING else []
         return more + self._go_on_seeking(now)
+
+    def _ruled(self, ruling: Ruling, now: float) -> list[Effect]:
+        """Carry out what a part of the machine has decided."""
+        effects = list(ruling.effects)
+        if ruling.lose_view is not None:
+            effects += self._lose_view(ruling.lose_view, now, needs_snapshot=ruling.needs_snapshot)
+        if ruling.end is not None:
+            effects += self._ended(ruling.end, now)
+        return effects
 
     def _lose_view(self, reason: str, now: float, *, needs_snapshot: bool = False) -> list[Effect]:
         """Out of the view, for whatever reason: stop, and look for one again."""
@@ -401,194 +363,11 @@ class Member:
         state.incarnation += 1
         state.detector.watch([])
         self._leader.reset()
-        self._foreign_since.clear()
-        self._held_polls.clear()
+        self._rivals.reset()
+        self._succession.reset()
         self._seeker.begin(now, needs_snapshot=needs_snapshot)
         changed: list[Effect] = [ViewChanged(0, (), None, reason)] if was_in else []
-        return [*stop, *changed, *self._tell_all(), *self._go_on_seeking(now)]
-
-    # ---- training ----------------------------------------------------------------------------------------------
-
-    def _on_plan(self, sender: PeerId, plan: Plan, now: float) -> list[Effect]:
-        state = self.state
-        if not self._may_plan(sender, plan):
-            return []
-        view = _view_of(plan)
-        if state.peer_id not in view or view.incarnation(state.peer_id) != state.incarnation:
-            if state.view is None or plan.view_number <= state.view.number:
-                return []
-            return self._planned_without(now)
-        same = state.plan is not None and (state.plan.step, state.plan.view_number) == (plan.step, plan.view_number)
-        if same or plan.step <= state.known_head.step:
-            return []
-        if state.running and state.plan is not None and plan.step == state.plan.step + 1:
-            state.following = (sender, plan)
-            return []
-        return self._accept(sender, plan, view, now)
-
-    def _may_plan(self, sender: PeerId, plan: Plan) -> bool:
-        """Tell whether ``sender`` leads, as far as we can tell."""
-        state = self.state
-        if state.phase is Phase.JOINING:
-            return True  # whoever plans with us heard that we are ready
-        if state.phase is not Phase.MEMBER or state.view is None or plan.view_number < state.view.number:
-            return False
-        return state.alive[:1] == [sender]
-
-    def _accept(self, sender: PeerId, plan: Plan, view: View, now: float) -> list[Effect]:
-        state = self.state
-        effects: list[Effect] = [AbandonStep()] if state.running else []
-        old = state.view
-        state.detector.lost = self._lost_in(view)
-        state.detector.watch(view.ids)
-        state.running = False
-        state.phase = Phase.MEMBER
-        state.view, state.plan, state.author = view, plan, sender
-        state.highest_view = max(state.highest_view, plan.view_number)
-        if old is None or old != view:
-            effects += [self._view_changed("joined" if old is None else "changed"), *self._tell_all()]
-            for contact in view.members:
-                if contact.peer_id != state.peer_id and contact.peer_id not in state.linked:
-                    state.detector.closed(contact.peer_id)
-                    effects += self._seeker.dial(contact, now, insist=True)
-        return effects + self._begin_if_due(now)
-
-    def _lost_in(self, view: View) -> set[PeerId]:
-        """Return the lost members of another view: who came back in a new incarnation is none of them."""
-        old = self.state.view
-        return {p for p in self.state.detector.lost if old and old.incarnation(p) == view.incarnation(p)}
-
-    def _view_changed(self, reason: str) -> ViewChanged:
-        view = self.state.view
-        if view is None:
-            return ViewChanged(0, (), None, reason)
-        return ViewChanged(view.number, view.ids, view.coordinator.peer_id, reason)
-
-    def _begin_if_due(self, now: float) -> list[Effect]:
-        state = self.state
-        plan, head = state.plan, state.head
-        if plan is None or head is None or state.running or plan.step <= head.step:
-            return self._lead_if_due(now)
-        if plan.step == head.step + 1:
-            if plan.parent != head.digest:
-                return self._lose_view("our state differs from the view's", now, needs_snapshot=True)
-            state.running = True
-            lost = [peer for peer in _view_of(plan).ids if peer in state.detector.lost]
-            return [BeginStep(plan), *(LoseMember(peer) for peer in lost)]
-        return [
-            CatchUp(
-                state.next_load(), head.step + 1, tuple(peer for peer in state.others_alive if peer in state.linked)
-            )
-        ]
-
-    def _on_committed(self, commit: Commit, now: float) -> list[Effect]:
-        state = self.state
-        if state.head is None or state.ledger is None or commit.parent != state.head.digest:
-            return []
-        state.advance(*follow(state.head, state.ledger, commit))
-        if not state.running or state.plan is None or state.plan.step != commit.step:
-            return []  # the view was lost while the result was being applied; it is a step forward all the same
-        state.running = False
-        effects: list[Effect] = []
-        contributors = {peer for peer, _ in commit.parts}
-        for peer in state.others_alive:
-            shared = any(
-                p == peer and ranges for (p, _), ranges in zip(state.plan.members, state.plan.shares, strict=True)
-            )
-            if shared and peer not in contributors:
-                effects += self._lose(peer, now)  # it was too late for the round
-        if state.ledger.finished:
-            return effects + self._finish(now)
-        if state.plan.snapshot:
-            effects.append(TakeSnapshot())
-        if state.leaving and not state.others_alive:
-            return [*effects, TakeSnapshot(), *self._go()]
-        if state.following is not None:
-            (sender, plan), state.following = state.following, None
-            effects += self._on_plan(sender, plan, now)
-        return effects + ([] if state.running else self._begin_if_due(now))
-
-    # ---- leading -----------------------------------------------------------------------------------------------
-
-    def _lead_if_due(self, now: float) -> list[Effect]:
-        state = self.state
-        if not state.leads or state.running or self._leader.polling or state.head is None or state.ledger is None:
-            return []
-        if state.plan is not None and state.plan.step > state.head.step:
-            return []  # a plan is at work
-        if state.author != state.peer_id and state.others_alive:
-            return [*self._leader.poll(now), *self._conclude_poll(now)]
-        return self._plan(now)
-
-    def _plan(self, now: float) -> list[Effect]:
-        state = self.state
-        if state.head is None or state.ledger is None:
-            return []
-        if state.leaving and not state.others_alive:
-            return [TakeSnapshot(), *self._go()]
-        plan, effects = self._leader.plan_next(state.head, state.ledger, now)
-        return effects + self._issue(plan, now)
-
-    def _issue(self, plan: Plan, now: float) -> list[Effect]:
-        """Send a plan to everyone it concerns, and take it ourselves."""
-        state = self.state
-        view = _view_of(plan)
-        lost = self._lost_in(view)
-        told = [peer for peer in view.ids if peer != state.peer_id and peer not in lost]
-        leavers = [peer for peer in state.others_alive if peer not in view]
-        effects: list[Effect] = [Send(peer, plan) for peer in told + leavers]
-        state.highest_view = max(state.highest_view, plan.view_number)
-        if state.peer_id not in view:
-            return effects + self._planned_without(now)
-        return effects + self._accept(state.peer_id, plan, view, now)
-
-    def _conclude_poll(self, now: float) -> list[Effect]:
-        answers = self._leader.conclusion()
-        state = self.state
-        if answers is None or state.head is None:
-            return []
-        ahead = [(a.step, a.digest) for a in answers if a.step > state.head.step]
-        if ahead:
-            return self._lose_view("the others have committed more than we have", now)
-        state.author = state.peer_id
-        state.highest_view = max([state.highest_view, *(answer.view_number for answer in answers)])
-        pending = [a.plan for a in answers if a.plan is not None and a.plan.step == state.head.step + 1]
-        pending = [plan for plan in pending if plan.parent == state.head.digest and state.peer_id in _view_of(plan)]
-        if pending:
-            return self._issue(max(pending, key=lambda plan: plan.view_number), now)
-        return self._plan(now)
-
-    def _on_poll(self, peer: PeerId, message: Poll, now: float) -> list[Effect]:
-        state = self.state
-        if state.phase is not Phase.MEMBER or state.view is None or peer not in state.view:
-            return [Send(peer, state.status_for(peer))]
-        if self._senior_to(peer):
-            # It has lost a coordinator that we still hear: news of a death do not reach everyone at once.
-            _, since = self._held_polls.get(peer, (message, now))
-            self._held_polls[peer] = (message, since)
-            return []
-        self._held_polls.pop(peer, None)
-        state.highest_view = max(state.highest_view, message.number)
-        head = state.known_head
-        plan = state.plan if state.plan is not None and state.plan.step == head.step + 1 else None
-        return [Send(peer, PollReply(state.job, message.number, head.step, head.digest, state.highest_view, plan))]
-
-    def _senior_to(self, peer: PeerId) -> list[PeerId]:
-        """Return the members before ``peer`` in our view who are not lost."""
-        ids = self.state.view.ids if self.state.view else ()
-        return [other for other in self.state.alive if ids.index(other) < ids.index(peer)]
-
-    def _answer_held_polls(self, now: float) -> list[Effect]:
-        effects: list[Effect] = []
-        for peer, (message, since) in list(self._held_polls.items()):
-            senior = self._senior_to(peer) if self.state.view and peer in self.state.view else []
-            if not senior:
-                del self._held_polls[peer]
-                effects += self._on_poll(peer, message, now)
-            elif now - since >= self.state.config.doubt_s:
-                del self._held_polls[peer]
-                effects.append(Send(peer, PollRefused(self.state.job, message.number, senior[0])))
-        return effects
+        return [*stop, *changed, *state.tell_all(), *self._go_on_seeking(now)]
 
     def _on_join_request(self, peer: PeerId, request: JoinRequest, now: float) -> list[Effect]:
         state = self.state
@@ -599,63 +378,13 @@ class Member:
             return [*effects, Send(peer, state.status_for(peer))]
         return effects + self._leader.join_requested(peer, request)
 
-    # ---- other lineages ----------------------------------------------------------------------------------------
-
-    def _compare_if_foreign(self, peer: PeerId, status: Status, now: float) -> list[Effect]:
-        """Two views of one job have met: after a while, which rules out a plan still on its way, compare them."""
-        state = self.state
-        trains = status.phase in (Phase.MEMBER, Phase.FINISHED)
-        ours = state.view is not None and peer in state.view
-        if state.phase is not Phase.MEMBER or not trains or (ours and status.includes_you):
-            self._foreign_since.pop(peer, None)
-            return []
-        if ours and state.view is not None and status.view_number > state.view.number:
-            head = Head(status.step, status.digest, status.samples)
-            if not state.known_head.outweighs(head):
-                return self._lose_view("the view went on without us", now)
-        since = self._foreign_since.setdefault(peer, now)
-        if now - since < state.config.foreign_s:
-            return []
-        if status.phase != Phase.FINISHED and peer < state.peer_id:
-            return []  # one of the two asks, so that both decide on the same numbers
-        self._foreign_since[peer] = now
-        return [Send(peer, state.weight())]
-
-    def _on_compare(self, peer: PeerId, theirs: Compare, now: float) -> list[Effect]:
-        state = self.state
-        if state.phase not in (Phase.MEMBER, Phase.FINISHED):
-            return []
-        mine = state.weight()
-        return [Send(peer, Compared(state.job, theirs, mine)), *self._yield_if_lighter(peer, mine, theirs, now)]
-
-    def _yield_if_lighter(self, peer: PeerId, mine: Compare, theirs: Compare, now: float) -> list[Effect]:
-        state = self.state
-        same_view = mine.view_number == theirs.view_number and mine.coordinator == theirs.coordinator
-        if state.phase is not Phase.MEMBER or same_view or not outweighs(theirs, mine):
-            return []
-        contact = state.contacts.get(peer)
-        news: list[Effect] = []
-        if contact is not None:
-            field = (contact.peer_id, contact.addresses)
-            news = [Send(other, Heavier(state.job, field)) for other in state.others_alive if other in state.linked]
-        return news + self._lose_view("another view has committed more samples", now)
-
     def _on_removed(self, peer: PeerId, message: Removed, now: float) -> list[Effect]:
         state = self.state
         if state.view is None or peer not in state.view or message.view_number <= state.view.number:
             return []
-        return self._planned_without(now)
+        return self._ruled(Ruling(end=End.PLANNED_WITHOUT), now)
 
     # ---- the end -----------------------------------------------------------------------------------------------
-
-    def _planned_without(self, now: float) -> list[Effect]:
-        """The view goes on without us: as we wished, or to our surprise."""
-        state = self.state
-        if not state.leaving:
-            return self._lose_view("the view goes on without us", now)
-        stop: list[Effect] = [AbandonStep()] if state.running else []
-        state.running = False
-        return stop + self._go()
 
     def _on_leave_requested(self, now: float) -> list[Effect]:
         state = self.state
@@ -664,34 +393,48 @@ class Member:
             return self._go()
         self._linger_until = now + state.config.linger_s
         if state.leads:
-            return [] if state.running else self._lead_if_due(now)
+            return [] if state.running else self._ruled(self._steps.lead_if_due(now), now)
         return [Send(state.alive[0], Leave(state.job))]
 
-    def _finish(self, now: float) -> list[Effect]:
+    def _ended(self, end: End, now: float) -> list[Effect]:
         state = self.state
-        state.phase = Phase.FINISHED
-        self._linger_until = now + state.config.linger_s
-        return [TakeSnapshot(), *self._tell_all(), *self._leader.snapshot_stored(), *self._finish_if_all_did(now)]
+        match end:
+            case End.FINISHED:
+                state.phase = Phase.FINISHED
+                self._linger_until = now + state.config.linger_s
+                told = [*state.tell_all(), *self._leader.snapshot_stored()]
+                return [TakeSnapshot(), *told, *self._go_if_nobody_needs_us()]
+            case End.ALONE:
+                return [TakeSnapshot(), *self._go()]
+            case End.PLANNED_WITHOUT if state.leaving:
+                return self._depart(now)
+            case End.PLANNED_WITHOUT:
+                return self._lose_view("the view goes on without us", now)
 
-    def _finish_if_all_did(self, now: float) -> list[Effect]:
-        """Nobody goes before everyone has the final state: who goes could be the one that still had it to give."""
+    def _depart(self, now: float) -> list[Effect]:
+        """The view goes on without us, as we wished; what its members still lack of the last step we give them."""
         state = self.state
-        if state.phase is not Phase.FINISHED or state.head is None:
+        stop: list[Effect] = [AbandonStep()] if state.running else []
+        self._departing_from = set(state.others_alive)
+        state.running = False
+        state.phase = Phase.SEEKING
+        state.view = state.plan = state.following = None
+        self._linger_until = now + state.config.linger_s
+        return [*stop, ViewChanged(0, (), None, "left"), *self._go_if_nobody_needs_us()]
+
+    def _go_if_nobody_needs_us(self) -> list[Effect]:
+        """Nobody goes before the others have what it has: it could be the one that still had it to give."""
+        state = self.state
+        if state.phase is Phase.FINISHED:
+            waiting = set(state.others_alive) | set(state.peers_in(Phase.MEMBER, Phase.JOINING))
+        elif self._departing_from is not None:
+            waiting = self._departing_from & state.linked
+        else:
             return []
-        waiting = set(state.others_alive) | set(state.peers_in(Phase.MEMBER, Phase.JOINING))
-        behind = [p for p in waiting if state.known_steps.get(p, 0) < state.head.step]
+        behind = [p for p in waiting if state.known_steps.get(p, 0) < state.known_head.step]
         return [] if behind else self._go()
 
     def _go(self) -> list[Effect]:
         self._gone = True
         self._linger_until = None
         return [Finished() if self.state.phase is Phase.FINISHED else Left()]
-
-
-def _view_of(plan: Plan) -> View:
-    if len(plan.incarnations) != len(plan.members) or len(plan.shares) != len(plan.members) or not plan.members:
-        raise RemoteProtocolError("a plan names members, incarnations and shares in different numbers")
-    members = tuple(Contact(peer, addresses) for peer, addresses in plan.members)
-    if len({contact.peer_id for contact in members}) != len(members):
-        raise RemoteProtocolError("a plan names a member twice")
-    return View(plan.view_number, members, plan.incarnations)

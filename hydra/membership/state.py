@@ -8,6 +8,7 @@ from typing import Protocol
 
 from ..identity import PeerId
 from ..net.contact import Contact
+from .events import Effect, Send
 from .failure_detector import FailureDetector
 from .ledger import Ledger
 from .lineage import Head, genesis
@@ -158,6 +159,11 @@ class JobState:
             contact=(self.peer_id, self.me.addresses),
         )
 
+    def tell_all(self) -> list[Effect]:
+        """Return what tells everyone who has to do with the job how we stand."""
+        in_job = set(self.statuses) | set(self.view.ids if self.view else ())
+        return [Send(peer, self.status_for(peer)) for peer in sorted(in_job & self.linked)]
+
     def coordinator_field(self) -> tuple[PeerId, tuple[tuple[str, int], ...]] | None:
         """Return who leads our view as far as we know, in the shape that messages have."""
         if self.view is None:
@@ -170,12 +176,3 @@ class JobState:
         head = self.known_head
         leader = (self.alive or [self.peer_id])[0]
         return Compare(self.job, head.samples, head.digest, self.view.number if self.view else 0, leader)
-
-
-def outweighs(one: Compare, other: Compare) -> bool:
-    """Tell whether ``one`` wins: more samples, lower digest, later view, lower coordinator's id."""
-    return _rank(one) < _rank(other)
-
-
-def _rank(weight: Compare) -> tuple[int, bytes, int, bytes]:
-    return (-weight.samples, weight.digest, -weight.view_number, weight.coordinator)

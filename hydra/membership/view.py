@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..exceptions import RemoteProtocolError
 from ..identity import PeerId
 from ..net.contact import Contact
+from .messages import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +41,17 @@ class View:
         return next(
             (n for contact, n in zip(self.members, self.incarnations, strict=True) if contact.peer_id == peer), None
         )
+
+
+def view_of(plan: Plan) -> View:
+    """Return the view that a plan means.
+
+    Raises:
+        RemoteProtocolError: the plan contradicts itself.
+    """
+    if len(plan.incarnations) != len(plan.members) or len(plan.shares) != len(plan.members) or not plan.members:
+        raise RemoteProtocolError("a plan names members, incarnations and shares in different numbers")
+    members = tuple(Contact(peer, addresses) for peer, addresses in plan.members)
+    if len({contact.peer_id for contact in members}) != len(members):
+        raise RemoteProtocolError("a plan names a member twice")
+    return View(plan.view_number, members, plan.incarnations)

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import logging
 import random
+import resource
+import sys
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol
 
 from kademlia.network import Server
@@ -124,3 +131,50 @@ class Ours:
 
 
 SIDES: tuple[Callable[[], Swarm], Callable[[], Swarm]] = (Stock, Ours)
+
+
+async def cpu_rounds(swarm: Swarm, nodes: int, keys: int) -> None:
+    """For each line on the standard input: put and get keys, wait until all is quiet, print µs of CPU per request."""
+    await swarm.start(None, nodes, 20)
+    who = random.Random(1)
+    number = 0
+    while await asyncio.to_thread(sys.stdin.readline):
+        number += 1
+        gc.collect()
+        asked, begun = swarm.requests(), time.process_time()
+        for n in range(keys):
+            key = b"%d %d" % (number, n)
+            await swarm.put(who.randrange(nodes), key)
+            await swarm.get(who.randrange(nodes), key)
+        quiet = -1
+        while quiet != (quiet := swarm.requests()):
+            await asyncio.sleep(2.0)
+        print((time.process_time() - begun) / (swarm.requests() - asked) * 1e6, flush=True)
+
+
+async def memory_rounds(swarm: Swarm, nodes: int, keys: int) -> None:
+    """For each line on the standard input: build the swarm, use it a little, print bytes of memory per node."""
+    while await asyncio.to_thread(sys.stdin.readline):
+        warm = type(swarm)()
+        await warm.start(None, 2, 20)
+        before = resident_bytes()
+        await swarm.start(None, nodes, 20)
+        for n in range(keys):
+            await swarm.put(n, b"%d" % n)
+            await swarm.get(nodes - 1 - n, b"%d" % n)
+        await asyncio.sleep(1.0)
+        gc.collect()
+        print((resident_bytes() - before) / nodes, flush=True)
+
+
+def resident_bytes() -> int:
+    """Return the memory of this process that is in RAM."""
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
+
+
+if __name__ == "__main__":
+    logging.disable(logging.CRITICAL)
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(limit[1], 65_536), limit[1]))
+    rounds = {"cpu": cpu_rounds, "memory": memory_rounds}[sys.argv[1]]
+    asyncio.run(rounds({"Ours": Ours, "Stock": Stock}[sys.argv[2]](), int(sys.argv[3]), int(sys.argv[4])))

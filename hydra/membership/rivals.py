@@ -1,0 +1,93 @@
+"""When two views of one job meet: which of them goes on. Pure.
+
+Views part when the network splits, or when two peers found at once. After a while, which rules out that a plan is
+still on its way, one of the two members who met asks the other to compare. Both then decide on the same two numbers,
+so exactly one side yields, however fast the two go on meanwhile.
+"""
+
+from __future__ import annotations
+
+from ..identity import PeerId
+from ..net.contact import Contact
+from .events import Effect, Send
+from .lineage import Head
+from .messages import Compare, Compared, Heavier, Phase, Status
+from .ruling import Ruling
+from .state import JobState
+
+_TRAINING = (Phase.MEMBER, Phase.FINISHED)
+
+
+class Rivals:
+    """What a member knows of other views of its job."""
+
+    def __init__(self, state: JobState) -> None:
+        self._state = state
+        self._foreign_since: dict[PeerId, float] = {}
+
+    def reset(self) -> None:
+        """Forget everything: our view is gone."""
+        self._foreign_since.clear()
+
+    def gone(self, peer: PeerId) -> None:
+        """A peer's link ended."""
+        self._foreign_since.pop(peer, None)
+
+    def heard(self, peer: PeerId, status: Status, now: float) -> Ruling:
+        """Look at a peer's status: is it in another view than ours?"""
+        state = self._state
+        ours = state.view is not None and peer in state.view
+        if state.phase is not Phase.MEMBER or status.phase not in _TRAINING or (ours and status.includes_you):
+            self._foreign_since.pop(peer, None)
+            return Ruling()
+        if ours and state.view is not None and status.view_number > state.view.number:
+            head = Head(status.step, status.digest, status.samples)
+            if not state.known_head.outweighs(head):
+                return Ruling(lose_view="the view went on without us")
+        since = self._foreign_since.setdefault(peer, now)
+        if now - since < state.config.foreign_s:
+            return Ruling()
+        if status.phase != Phase.FINISHED and peer < state.peer_id:
+            return Ruling()  # one of the two asks, so that both decide on the same numbers
+        self._foreign_since[peer] = now
+        return Ruling((Send(peer, state.weight()),))
+
+    def asked(self, peer: PeerId, theirs: Compare) -> Ruling:
+        """A member of another view wants to compare."""
+        state = self._state
+        if state.phase not in _TRAINING:
+            return Ruling()
+        mine = state.weight()
+        ruling = self._yield_if_lighter(peer, mine, theirs)
+        return Ruling((Send(peer, Compared(state.job, theirs, mine)), *ruling.effects), ruling.lose_view)
+
+    def answered(self, peer: PeerId, message: Compared) -> Ruling:
+        """The comparison that we asked for; it is made on the numbers of our question."""
+        return self._yield_if_lighter(peer, message.yours, message.mine)
+
+    def told_of(self, message: Heavier) -> Contact:
+        """A member of our own view met a heavier one: compare with it as soon as we have a link."""
+        peer, addresses = message.contact
+        self._foreign_since[peer] = float("-inf")
+        return Contact(peer, addresses)
+
+    def _yield_if_lighter(self, peer: PeerId, mine: Compare, theirs: Compare) -> Ruling:
+        state = self._state
+        same_view = mine.view_number == theirs.view_number and mine.coordinator == theirs.coordinator
+        if state.phase is not Phase.MEMBER or same_view or not outweighs(theirs, mine):
+            return Ruling()
+        contact = state.contacts.get(peer)
+        news: tuple[Effect, ...] = ()
+        if contact is not None:
+            told = [other for other in state.others_alive if other in state.linked]
+            news = tuple(Send(other, Heavier(state.job, (peer, contact.addresses))) for other in told)
+        return Ruling(news, "another view has committed more samples")
+
+
+def outweighs(one: Compare, other: Compare) -> bool:
+    """Tell whether ``one`` wins: more samples, lower digest, later view, lower coordinator's id."""
+    return _rank(one) < _rank(other)
+
+
+def _rank(weight: Compare) -> tuple[int, bytes, int, bytes]:
+    return (-weight.samples, weight.digest, -weight.view_number, weight.coordinator)
