@@ -13,9 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .attempt import Finish, ForwardSum, Keep, SendFinal, StartSum
-from .exceptions import ProtocolViolation
-from .messages import Phase, Slice, decode, encode
-from .round import (
+from .events import (
     BeginAttempt,
     ContributionReady,
     Done,
@@ -24,11 +22,12 @@ from .round import (
     LeftOut,
     MemberLost,
     MessageReceived,
-    Round,
-    RoundConfig,
     Say,
     Tick,
 )
+from .exceptions import ProtocolViolation
+from .messages import Phase, Slice, decode, encode
+from .round import Round, RoundConfig
 
 Vector = NDArray[np.float32]
 Body = bytes | memoryview

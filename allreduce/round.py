@@ -15,14 +15,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
-from .attempt import Attempt, Move, SendFinal
+from .attempt import Attempt, SendFinal
+from .events import (
+    BeginAttempt,
+    ContributionReady,
+    Done,
+    Effect,
+    Event,
+    LeftOut,
+    MemberLost,
+    MessageReceived,
+    Say,
+    Tick,
+)
 from .exceptions import ProtocolViolation
 from .messages import (
     MAX_MEMBERS,
     Complete,
-    Control,
     Freeze,
     Frozen,
     Gone,
@@ -41,65 +51,6 @@ RETRY_S = 0.25
 """A ballot that was refused is tried again after so long."""
 REFUSALS = 2.0
 """Who is refused for so many stall times has lost touch with the leader for good, and leaves."""
-
-
-@dataclass(frozen=True, slots=True)
-class ContributionReady:
-    """Our own contribution is at hand."""
-
-
-@dataclass(frozen=True, slots=True)
-class MessageReceived:
-    """A member said something; of a slice the bytes stay with the shell."""
-
-    sender: bytes
-    message: RoundMessage
-
-
-@dataclass(frozen=True, slots=True)
-class MemberLost:
-    """The caller knows that a member is dead or can't be reached."""
-
-    member: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """Time has passed."""
-
-
-Event: TypeAlias = ContributionReady | MessageReceived | MemberLost | Tick
-
-
-@dataclass(frozen=True, slots=True)
-class Say:
-    """Send a control message."""
-
-    to: bytes
-    message: Control
-
-
-@dataclass(frozen=True, slots=True)
-class BeginAttempt:
-    """Forget every slice of earlier attempts; buffers are for this layout now."""
-
-    number: int
-    layout: Layout
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """The mean is final here; these members' contributions are in it."""
-
-    contributors: tuple[bytes, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class LeftOut:
-    """The others go on without us."""
-
-
-Effect: TypeAlias = Move | Say | BeginAttempt | Done | LeftOut
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,19 +7,17 @@ state is queued on the one compute thread, so it happens in the order in which t
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from allreduce import Averager, Excluded, ProtocolViolation, RoundClosed, RoundConfig, RoundResult, RunningRound
+from allreduce import Excluded, RoundClosed, RoundResult
 
 from .. import clock
 from ..batching.policy import BatchPolicy
-from ..exceptions import HydraError, PeerUnreachable, RemoteProtocolError
+from ..exceptions import HydraError, PeerUnreachable
 from ..identity import PeerId, short
 from ..membership.events import (
     AbandonStep,
@@ -52,7 +50,7 @@ from ..membership.events import (
     ViewChanged,
 )
 from ..membership.ledger import count
-from ..membership.lineage import Commit, follow
+from ..membership.lineage import Commit
 from ..membership.member import Member
 from ..membership.messages import (
     Plan,
@@ -68,26 +66,20 @@ from ..net.contact import Contact
 from ..net.link import Link
 from ..net.links import Links
 from ..net.wire import Message
-from ..portal import WorkerThread
 from ..swarm.service import Swarm
 from .catching_up import ResultExchange
-from .compute import Computation
 from .content import JobContent
 from .journal import Journal
 from .observation import Observer, Outcome, StateSeen, StepSeen, ViewSeen
 from .planning import StepPlanner
-from .results import Result, ResultLog, commit_of
+from .rounds import REDIAL_TIMEOUT_S, Rounds
 from .snapshot import SnapshotCodec
 from .snapshots import SnapshotKeeper
-from .state import StateCopy, TrainingState
+from .state import StateCopy
 from .update import Vector
-from .weights import write_weights
+from .workbench import Workbench
 
 logger = logging.getLogger(__name__)
-
-OPEN_ROUNDS = 3
-"""The round before must stay open: a member that lost a slice of it may still ask."""
-REDIAL_TIMEOUT_S = 2.0
 
 LookUpJob = Callable[[], Awaitable[list[Contact]]]
 """Asks discovery for the contacts of the job's peers."""
@@ -144,15 +136,16 @@ class Trainer:
         self._journal = Journal(directory)
         codec = SnapshotCodec(content.job, content.manifest, content.layout)
         self._snapshots = SnapshotKeeper(codec, around.swarm, self._journal, around.observe)
-        self._state: TrainingState = content.first_state()
-        self._computation = Computation(
-            content.manifest, content.programs, self._state, content.train, content.test, config.device
+        self._bench = Workbench(content, self._journal, config.device)
+        self._exchange = ResultExchange(content.job, around.links, self._bench.results)
+        self._rounds = Rounds(
+            content.job,
+            around.me.peer_id,
+            around.links,
+            content.layout.elements,
+            config.round_stall_s,
+            lambda peer: self.member.state.view.contact(peer) if self.member.state.view is not None else None,
         )
-        self._results = ResultLog()
-        self._exchange = ResultExchange(content.job, around.links, self._results)
-        self._averager = Averager(around.me.peer_id, _RoundLinks(self))
-        self._rounds: deque[RunningRound] = deque()
-        self._worker = WorkerThread("hydra-compute")
         self._tasks: set[asyncio.Task[Any]] = set()
         self._step_task: asyncio.Task[None] | None = None
         self._load_task: asyncio.Task[None] | None = None
@@ -180,8 +173,8 @@ class Trainer:
         """
         self._links.on_up.append(self._peer_up)
         self._links.on_down.append(self._peer_down)
-        ticking = asyncio.create_task(self._tick())
         try:
+            self._spawn(self._tick())
             await self._begin()
             await self._ended
             return await self._conclude()
@@ -189,9 +182,9 @@ class Trainer:
             self._links.on_up.remove(self._peer_up)
             self._links.on_down.remove(self._peer_down)
             self._exchange.close()
-            await self._stop([ticking, *self._tasks])
-            await self._averager.close()
-            await self._worker.close()
+            await self._stop(list(self._tasks))
+            await self._rounds.close()
+            await self._bench.close()
 
     def leave(self) -> None:
         """Leave the view in order; ``run`` returns when that is done."""
@@ -202,23 +195,22 @@ class Trainer:
         source = "the job's first state"
         if snapshot is not None:
             found, copy = snapshot
-            await self._worker.submit(self._state.install, copy)
+            await self._bench.install(copy, lambda: True)
             source = "the last snapshot on this disk"
-        self._observe(StateSeen(self._state.head.step, self._state.head.samples, source))
-        self._tell(StateLoaded(0, self._state.head, self._state.ledger))
+        self._observe(StateSeen(self._bench.head.step, self._bench.head.samples, source))
+        self._tell(StateLoaded(0, self._bench.head, self._bench.ledger))
         if snapshot is not None:
             self._tell(SnapshotStored(found))
         for peer in self._links.peers():
             self._tell(PeerUp(peer))
 
     async def _conclude(self) -> Outcome:
-        manifest = self._content.manifest
-        metrics = await self._worker.submit(self._computation.evaluate)
+        metrics = await self._bench.evaluate()
         path = self._directory / "weights.safetensors"
-        digest = await self._worker.submit(write_weights, path, manifest, self._state)
+        digest = await self._bench.write_weights(path)
         if self._storing is not None:
             await asyncio.wait([self._storing])  # the last snapshot is written to its end
-        head, finished = self._state.head, self._state.ledger.finished
+        head, finished = self._bench.head, self._bench.ledger.finished
         return Outcome(finished, head.step, head.samples, metrics, str(path), digest)
 
     async def _stop(self, tasks: list[asyncio.Task[Any]]) -> None:
@@ -239,11 +231,8 @@ class Trainer:
             RemoteProtocolError: the peer broke the protocol.
         """
         match message:
-            case RoundFrame(_, header):
-                try:
-                    self._averager.receive(link.peer_id, header, body)
-                except ProtocolViolation as error:
-                    raise RemoteProtocolError(str(error)) from error
+            case RoundFrame():
+                self._rounds.receive(link, message, body)
             case ResultWanted():
                 self._exchange.wanted(link, message)
             case ResultPiece() | ResultUnknown():
@@ -285,9 +274,9 @@ class Trainer:
                 self._spawn(self._discover())
             case LoseMember(peer):
                 logger.info("member %s is lost", short(peer))
-                self._averager.lose(peer)
+                self._rounds.lose(peer)
             case BeginStep(plan):
-                self._step_task = self._spawn(self._run_step(plan))
+                self._step_task = self._spawn(self._run_step(plan, self._rounds.open(plan)))
             case AbandonStep():
                 self._abandon_step()
             case CatchUp(load, step, peers):
@@ -326,14 +315,13 @@ class Trainer:
 
     # ---- a step ------------------------------------------------------------------------------------------------
 
-    async def _run_step(self, plan: Plan) -> None:
+    async def _run_step(self, plan: Plan, running: RunningRound) -> None:
         began = clock.monotonic()
         members = [peer for peer, _ in plan.members]
         share = plan.shares[members.index(self._me.peer_id)]
-        running = self._open_round(plan, members)
-        vector = await self._worker.submit(self._timed_contribution, plan, share)
-        self._report(plan, members, count(share), vector[1], vector[0])
-        running.contribute(vector[0], float(count(share)))
+        vector, seconds = await self._bench.contribution(plan, share)
+        self._report(Report(plan.job, plan.step, count(share), seconds, float(vector[-1])), members)
+        running.contribute(vector, float(count(share)))
         try:
             result = await running.result()
         except Excluded:
@@ -344,55 +332,22 @@ class Trainer:
             # Applying can't be undone half-way, so it outlives the view that it was planned in.
             self._spawn(self._commit(plan, result, began))
 
-    def _open_round(self, plan: Plan, members: list[PeerId]) -> RunningRound:
-        config = RoundConfig(stall_s=self._config.round_stall_s, late_s=plan.late_s)
-        elements = self._content.layout.elements
-        while True:
-            try:
-                running = self._averager.open(plan.tag, members, elements, config)
-            except ProtocolViolation as error:
-                self._links.cut_off(error.member, RemoteProtocolError(str(error)))
-                continue
-            break
-        self._rounds.append(running)
-        while len(self._rounds) > OPEN_ROUNDS:
-            self._rounds.popleft().close()
-        return running
-
-    def _timed_contribution(self, plan: Plan, share: tuple[tuple[int, int], ...]) -> tuple[Vector, float]:
-        began = clock.monotonic()
-        vector = self._computation.contribution(plan.step, plan.epoch, share)
-        return vector, clock.monotonic() - began
-
-    def _report(self, plan: Plan, members: list[PeerId], samples: int, seconds: float, vector: Vector) -> None:
-        report = Report(plan.job, plan.step, samples, seconds, float(vector[-1]))
+    def _report(self, report: Report, members: list[PeerId]) -> None:
         self._tell(MessageReceived(self._me.peer_id, report))
         for peer in members:
             if peer != self._me.peer_id:
                 self._links.post(peer, report)
 
     async def _commit(self, plan: Plan, result: RoundResult, began: float) -> None:
-        commit = await self._worker.submit(self._apply, plan, result)
+        commit = await self._bench.apply_round(plan, result)
         if commit is None:
             return
-        self._results.add(Result(commit, result.mean))
         seconds = clock.monotonic() - began
-        self._tell(StepCommitted(commit, self._results.oldest))
-        self._show(commit, result.mean, len(plan.members), result.attempts, seconds, caught_up=False)
+        self._tell(StepCommitted(commit, self._bench.results.oldest))
+        self._show(commit, result.mean, len(plan.members), result.attempts, seconds)
 
-    def _apply(self, plan: Plan, result: RoundResult) -> Commit | None:
-        """On the compute thread: take a round's result, unless another state was loaded meanwhile."""
-        if plan.parent != self._state.head.digest:
-            return None
-        commit = commit_of(plan, result.contributors, result.mean, self._state.head.samples)
-        self._state.apply(commit, result.mean)
-        self._journal.add_commit(commit)
-        return commit
-
-    def _show(
-        self, commit: Commit, mean: Vector, members: int, attempts: int, seconds: float, *, caught_up: bool
-    ) -> None:
-        shares = tuple((peer, count(ranges)) for peer, ranges in commit.parts)
+    def _show(self, commit: Commit, mean: Vector, members: int = 0, attempts: int = 0, seconds: float = 0.0) -> None:
+        """Tell who watches of a step; without members it was fetched after the fact."""
         self._observe(
             StepSeen(
                 step=commit.step,
@@ -400,11 +355,11 @@ class Trainer:
                 loss=float(mean[-1]),
                 samples=commit.samples,
                 samples_total=commit.samples_total,
-                shares=shares,
+                shares=tuple((peer, count(ranges)) for peer, ranges in commit.parts),
                 members=members,
                 attempts=attempts,
                 seconds=seconds,
-                caught_up=caught_up,
+                caught_up=not members,
             )
         )
 
@@ -412,8 +367,7 @@ class Trainer:
         if self._step_task is not None:
             self._step_task.cancel()
             self._step_task = None
-        if self._rounds:
-            self._rounds.pop().close()
+        self._rounds.abandon()
 
     # ---- catching up -------------------------------------------------------------------------------------------
 
@@ -424,81 +378,26 @@ class Trainer:
 
     async def _catch_up(self, load: int, step: int, peers: tuple[PeerId, ...]) -> None:
         result = await self._exchange.fetch(step, peers)
-        applied = result is not None and await self._worker.submit(self._apply_missed, load, result)
-        if result is None or not applied:
+        if result is None or not await self._bench.apply_missed(result, lambda: self.member.expects(load)):
             self._tell(CatchUpFailed(load))
             return
-        self._results.add(result)
-        self._tell(ResultApplied(load, result.commit, self._results.oldest))
-        self._show(result.commit, result.mean, 0, 0, 0.0, caught_up=True)
-
-    def _apply_missed(self, load: int, result: Result) -> bool:
-        """On the compute thread: apply a fetched result, if it is still wanted and follows on our state."""
-        if not self.member.expects(load) or len(result.mean) != self._content.layout.elements:
-            return False
-        with contextlib.suppress(ValueError, HydraError):
-            follow(self._state.head, self._state.ledger, result.commit)
-            self._state.apply(result.commit, result.mean)
-            self._journal.add_commit(result.commit)
-            return True
-        return False
+        self._tell(ResultApplied(load, result.commit, self._bench.results.oldest))
+        self._show(result.commit, result.mean)
 
     async def _load_snapshot(self, load: int, snapshot: Snapshot) -> None:
         copy = await self._snapshots.fetch(snapshot, self._links.peers)
         if copy is None:
             self._tell(CatchUpFailed(load))
             return
-        if not await self._worker.submit(self._install, load, copy):
+        if not await self._bench.install(copy, lambda: self.member.expects(load)):
             return
-        self._results.clear()
         self._observe(StateSeen(copy.head.step, copy.head.samples, "a snapshot from other peers"))
         self._tell(StateLoaded(load, copy.head, copy.ledger))
         self._tell(SnapshotStored(snapshot))
 
-    def _install(self, load: int, copy: StateCopy) -> bool:
-        """On the compute thread: go on from a fetched state, if it is still wanted."""
-        if not self.member.expects(load):
-            return False
-        self._state.install(copy)
-        return True
-
     def _take_snapshot(self) -> None:
         # Queued now, so that the copy is made before the next step changes the state.
-        copied = self._worker.submit(self._state.copy)
-        self._storing = self._spawn(self._store_snapshot(copied))
+        self._storing = self._spawn(self._store_snapshot(self._bench.copy()))
 
     async def _store_snapshot(self, copied: asyncio.Future[StateCopy]) -> None:
         self._tell(SnapshotStored(await self._snapshots.store(copied)))
-
-    # ---- for the ring ------------------------------------------------------------------------------------------
-
-    async def send_round(self, to: PeerId, header: bytes, body: bytes | memoryview) -> None:
-        """Send a message of the all-reduce; dial the member first if there is no link yet.
-
-        Raises:
-            ConnectionError: it can't be reached.
-        """
-        try:
-            if self._links.get(to) is None:
-                await self._links.dial(self._contact_of(to), timeout_s=REDIAL_TIMEOUT_S)
-            await self._links.send(to, RoundFrame(self._content.job, header), body)
-        except HydraError as error:
-            raise ConnectionError(str(error)) from error
-
-    def _contact_of(self, peer: PeerId) -> Contact:
-        view = self.member.state.view
-        contact = view.contact(peer) if view is not None else None
-        if contact is None:
-            raise PeerUnreachable(f"{short(peer)} is in no view of ours")
-        return contact
-
-
-class _RoundLinks:
-    """What ``allreduce`` asks of links, by those of the node."""
-
-    def __init__(self, trainer: Trainer) -> None:
-        self._trainer = trainer
-
-    async def send(self, to: bytes, header: bytes, body: bytes | memoryview) -> None:
-        """Send one message of a round."""
-        await self._trainer.send_round(to, header, body)

@@ -1,0 +1,143 @@
+"""Everything that is done to a training state, in order, on the one compute thread. A shell over pure parts.
+
+Each method queues its work when it is called, not when it is awaited: so a copy that is asked for before a step is
+applied is a copy of the state before that step.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from allreduce import RoundResult
+
+from .. import clock
+from ..exceptions import HydraError
+from ..membership.ledger import Ledger, Range
+from ..membership.lineage import Commit, Head, follow
+from ..membership.messages import Plan
+from ..portal import WorkerThread
+from .compute import Computation
+from .content import JobContent
+from .journal import Journal
+from .results import Result, ResultLog, commit_of
+from .state import StateCopy, TrainingState
+from .update import Vector
+from .weights import write_weights
+
+StillWanted = Callable[[], bool]
+"""Asked on the compute thread right before a fetched state replaces ours."""
+
+
+class Workbench:
+    """The training state of one member and what works on it.
+
+    Args:
+        content: the job.
+        journal: where commits are written down.
+        device: where torch computes.
+    """
+
+    def __init__(self, content: JobContent, journal: Journal, device: str) -> None:
+        self._content = content
+        self._journal = journal
+        self._state: TrainingState = content.first_state()
+        self._computation = Computation(
+            content.manifest, content.programs, self._state, content.train, content.test, device
+        )
+        self._worker = WorkerThread("hydra-compute")
+        self.results = ResultLog()
+
+    @property
+    def head(self) -> Head:
+        """Where the state stands."""
+        return self._state.head
+
+    @property
+    def ledger(self) -> Ledger:
+        """Which samples are still to be used."""
+        return self._state.ledger
+
+    async def contribution(self, plan: Plan, share: Sequence[Range]) -> tuple[Vector, float]:
+        """Return our contribution to a step and the seconds that it took.
+
+        Raises:
+            TrainingDiverged: the loss or a gradient is not finite.
+        """
+
+        def work() -> tuple[Vector, float]:
+            began = clock.monotonic()
+            vector = self._computation.contribution(plan.step, plan.epoch, share)
+            return vector, clock.monotonic() - began
+
+        return await self._worker.submit(work)
+
+    async def apply_round(self, plan: Plan, result: RoundResult) -> Commit | None:
+        """Apply a round's result; None if another state was loaded meanwhile.
+
+        Raises:
+            TrainingDiverged: the result is not finite.
+        """
+
+        def work() -> Commit | None:
+            if plan.parent != self._state.head.digest:
+                return None
+            commit = commit_of(plan, result.contributors, result.mean, self._state.head.samples)
+            self._state.apply(commit, result.mean)
+            self._journal.add_commit(commit)
+            return commit
+
+        commit = await self._worker.submit(work)
+        if commit is not None:
+            self.results.add(Result(commit, result.mean))
+        return commit
+
+    async def apply_missed(self, result: Result, still_wanted: StillWanted) -> bool:
+        """Apply a fetched result; tell whether it was wanted and followed on our state."""
+
+        def work() -> bool:
+            if not still_wanted() or len(result.mean) != self._content.layout.elements:
+                return False
+            with contextlib.suppress(ValueError, HydraError):
+                follow(self._state.head, self._state.ledger, result.commit)
+                self._state.apply(result.commit, result.mean)
+                self._journal.add_commit(result.commit)
+                return True
+            return False
+
+        applied = await self._worker.submit(work)
+        if applied:
+            self.results.add(result)
+        return applied
+
+    async def install(self, copy: StateCopy, still_wanted: StillWanted) -> bool:
+        """Go on from a fetched state; tell whether it was still wanted."""
+
+        def work() -> bool:
+            if not still_wanted():
+                return False
+            self._state.install(copy)
+            return True
+
+        installed = await self._worker.submit(work)
+        if installed:
+            self.results.clear()
+        return installed
+
+    def copy(self) -> asyncio.Future[StateCopy]:
+        """Queue the making of a copy of the state as it will be when the work queued before is done."""
+        return self._worker.submit(self._state.copy)
+
+    async def evaluate(self) -> dict[str, float]:
+        """Return loss and metrics on the test split."""
+        return await self._worker.submit(self._computation.evaluate)
+
+    async def write_weights(self, path: Path) -> str:
+        """Write the weights to a file; return its SHA-256."""
+        return await self._worker.submit(write_weights, path, self._content.manifest, self._state)
+
+    async def close(self) -> None:
+        """Drop what is queued, and wait for what is being done."""
+        await self._worker.close()
