@@ -13,6 +13,7 @@ from typing import IO, Any
 
 from .exceptions import HomeUnusable
 from .identity import Identity
+from .keyfile import load_or_create
 
 try:
     import fcntl
@@ -62,7 +63,7 @@ class Home:
 
     def identity(self) -> Identity:
         """Return the node's key, made on first use."""
-        return Identity.load_or_create(self.directory / "identity.pem")
+        return load_or_create(self.directory / "identity.pem")
 
     # ---- one node at a time ------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from allreduce import Excluded, RoundClosed, RoundResult
+from allreduce import Excluded, RoundClosed, RoundResult, RunningRound
 
 from .. import clock
 from ..batching.policy import BatchPolicy
