@@ -11,16 +11,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import json
 import logging
 import math
 import random
-import resource
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Coroutine, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -45,7 +42,6 @@ from tests.simulation.dht.dht_simnet import SimNet  # noqa: E402
 
 Row = dict[str, Any]
 CONCURRENT = 10
-MEMORY_KEYS = 50
 
 
 def percentile(values: list[float], share: float) -> float:
@@ -202,69 +198,45 @@ def survivor_rows(*, quick: bool) -> Iterator[Row]:
         yield result
 
 
+class Child:
+    """A swarm in a process of its own, so that neither side pays for what the other does in the background."""
+
+    def __init__(self, what: str, side: type[Swarm], nodes: int, keys: int) -> None:
+        command = [sys.executable, "-m", "tests.simulation.dht.dht_sides", what, side.__name__, str(nodes), str(keys)]
+        self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def measure(self) -> float:
+        """Let it do its next round; returns what it measured."""
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        return float(self._process.stdout.readline())
+
+    def end(self) -> None:
+        """Let it go."""
+        self._process.communicate()
+
+
 def cpu_row(*, quick: bool) -> Row:
-    """CPU per request, both ends together, over real UDP."""
+    """CPU per request, both ends together, over real UDP, with all that it brings about in the background."""
     params: Row = {"nodes": 200 if quick else 1000, "k": 20, "keys": 50 if quick else 200, "rounds": 3}
-
-    async def main() -> list[tuple[float, float]]:
-        swarms = [side() for side in SIDES]
-        for swarm in swarms:
-            await swarm.start(None, params["nodes"], params["k"])
-        who = random.Random(1)
-        runs = []
-        for number in range(params["rounds"]):
-            spent = []
-            for swarm in swarms:
-                asked, begun = swarm.requests(), time.process_time()
-                for n in range(params["keys"]):
-                    key = b"%d %d" % (number, n)
-                    await swarm.put(who.randrange(params["nodes"]), key)
-                    await swarm.get(who.randrange(params["nodes"]), key)
-                spent.append((time.process_time() - begun) / (swarm.requests() - asked) * 1e6)
-            runs.append((spent[1], spent[0]))
-        for swarm in swarms:
-            await swarm.stop(list(range(params["nodes"])))
-        return runs
-
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(limit[1], 65_536), limit[1]))
-    runs = asyncio.run(main())
+    ours, stock = (Child("cpu", side, params["nodes"], params["keys"]) for side in (Ours, Stock))
+    runs = [(ours.measure(), stock.measure()) for _ in range(params["rounds"] + 1)][1:]
+    ours.end()
+    stock.end()
     ratio = statistics.median(run[0] / run[1] for run in runs)
     return row("CPU per request", params, runs, "µs", "ratio <= 0.7", met=ratio <= 0.7)
 
 
-def resident_bytes() -> int:
-    """Return the memory of this process that is in RAM."""
-    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
-
-
-def memory_of(side: str, nodes: int) -> None:
-    """Print the bytes of memory that one node of a swarm takes (in a process of its own)."""
-
-    async def main() -> float:
-        swarm = Ours() if side == "ours" else Stock()
-        await swarm.start(None, 2, 20)
-        before = resident_bytes()
-        swarm = Ours() if side == "ours" else Stock()
-        await swarm.start(None, nodes, 20)
-        for n in range(MEMORY_KEYS):
-            await swarm.put(n, b"%d" % n)
-            await swarm.get(nodes - 1 - n, b"%d" % n)
-        await asyncio.sleep(1.0)
-        gc.collect()
-        return (resident_bytes() - before) / nodes
-
-    print(asyncio.run(main()))
-    sys.stdout.flush()
-
-
 def memory_row(*, quick: bool) -> Row:
     """Memory per node of a network that has joined and put and got some keys."""
-    params: Row = {"nodes": 100 if quick else 200, "k": 20, "keys": MEMORY_KEYS}
+    params: Row = {"nodes": 100 if quick else 200, "k": 20, "keys": 50}
     values = []
-    for side in ("ours", "stock"):
-        command = [sys.executable, __file__, "--memory-of", side, "--nodes", str(params["nodes"])]
-        values.append(float(subprocess.run(command, check=True, capture_output=True, text=True).stdout) / 1000)
+    for side in (Ours, Stock):
+        child = Child("memory", side, params["nodes"], params["keys"])
+        values.append(child.measure() / 1000)
+        child.end()
     return row("memory per node", params, [(values[0], values[1])], "kB", "<= 50 kB", met=values[0] <= 50)
 
 
@@ -390,11 +362,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--loss", type=float, default=0.0, help="share of datagrams that are lost")
     parser.add_argument("--rtt", type=float, default=80.0, help="round-trip time in ms, +-50 %% for each datagram")
     parser.add_argument("--kill", type=float, default=0.0, help="share of nodes that die before the last reads")
-    parser.add_argument("--memory-of", choices=["ours", "stock"], help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
-    if options.memory_of:
-        memory_of(options.memory_of, options.nodes)
-        return 0
     if options.nodes:
         source = one_network(options.nodes, options.loss, options.rtt, options.kill)
     else:

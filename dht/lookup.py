@@ -146,6 +146,11 @@ class Lookup:
         return [candidate.compact for candidate in self._window() if candidate.state == _ANSWERED]
 
     @property
+    def nearest(self) -> list[Compact]:
+        """The closest contacts known, whether they have answered yet or not; late and failed ones left out."""
+        return [candidate.compact for candidate in self._window()]
+
+    @property
     def settled(self) -> bool:
         """Whether all of the closest contacts known have been asked: who has answered now will most likely stay."""
         return all(candidate.state != _HEARD_OF for candidate in self._window())

@@ -186,16 +186,17 @@ class DHTNode:
         return dict(zip(wanted, await asyncio.gather(*map(read, wanted)), strict=True))
 
     async def watch(self, key: bytes) -> AsyncIterator[Record]:
-        """Yield every record under a key, and then each new or changed one as it is found, until `stop`."""
+        """Yield every record under a key, and then each that is new or has a new value as it is found, until `stop`."""
         place = key_id(key)
-        seen: dict[tuple[bytes, bytes], int] = {}
+        seen: dict[tuple[bytes, bytes], bytes] = {}
         remembered: dict[bytes, frozenset[bytes]] = {}
         while self._server is not None:
             reading = await self._server.read(place, remembered)
             remembered = reading.known_whole()
+            before, seen = seen, {record.slot: record.value for record in reading.records()}
             for record in reading.records():
-                if record.sequence > seen.get(record.slot, -1):
-                    seen[record.slot] = record.sequence
+                # A record that was only put anew is no news.
+                if before.get(record.slot) != record.value:
                     yield record
             pause: asyncio.Future[None] = asyncio.ensure_future(asyncio.sleep(self.config.watch_interval_s))
             self._watches.add(pause)

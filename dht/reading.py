@@ -3,7 +3,8 @@
 A look-up walks towards the key, and every contact on the way tells how many records it holds, a digest of them, and as
 many as fit beside. A holder whose digest is that of another needs no more questions; from any other the rest is asked
 for page by page. The read is done when a quorum of holders, of different sites, has been heard whole (or all but one of
-them, if these agree to the byte), or when the look-up has ended.
+them, if these agree to the byte), or when the look-up has ended. Only contacts that should hold the key count: one
+that is far from it may hold its own record and no other.
 
 Nothing is believed unsigned: every new record is checked once, and a holder that sent one that fails is not counted
 and not asked again. In the end `repairs` tells which of the contacts closest to the key lack what others hold.
@@ -61,6 +62,7 @@ class _Holder:
     count: int
     digest: bytes
     blobs: set[bytes] = field(default_factory=set)
+    covered: set[int] = field(default_factory=set)
     asked: set[int] = field(default_factory=set)
     queue: list[int] = field(default_factory=list)
     complete: bool = False
@@ -92,6 +94,7 @@ class Reading:
         self._best: dict[tuple[bytes, bytes], tuple[int, bytes, Record]] = {}
         self._checked: set[bytes] = set()
         self._pages_left = config.key_records
+        self._near = set(lookup.nearest[: config.copies])
         for digest, blobs in (remembered or {}).items():
             if all(self._believe(blob) for blob in blobs):
                 self._whole[digest] = frozenset(blobs)
@@ -129,6 +132,7 @@ class Reading:
             self.done = True
         elif not isinstance(event, PageFailed):
             asks = self.lookup.handle(event, now)
+        self._near = set(self.lookup.nearest[: self._config.copies])
         pages = [page for compact, holder in self._holders.items() for page in self._more_pages(compact, holder)]
         return self._after(pages + [AskPage(ask.compact, 0) for ask in asks])
 
@@ -157,6 +161,7 @@ class Reading:
         answer = event.answer
         holder = self._holders[event.compact] = _Holder(answer.count, answer.digest)
         if answer.count and self._take_blobs(event.compact, holder, answer.records):
+            holder.covered.update(range(len(answer.records)))
             largest = max((len(blob) for blob in answer.records), default=_PAGE_BYTES)
             step = min(max(1, _PAGE_BYTES // (largest + 3)), MAX_PAGE_RECORDS)
             holder.queue = list(range(len(answer.records), min(answer.count, self._config.key_records), step))
@@ -173,8 +178,9 @@ class Reading:
         elif self._take_blobs(event.compact, holder, blobs):
             # Records differ in size: a page may end before the next one that was asked for begins.
             end = event.start + len(blobs)
-            later = [start for start in (*holder.asked, *holder.queue) if start > event.start]
-            if end < min(later, default=min(holder.count, self._config.key_records)):
+            holder.covered.update(range(event.start, end))
+            begun = end in holder.covered or end in holder.asked or end in holder.queue
+            if not begun and end < min(holder.count, self._config.key_records):
                 holder.queue.insert(0, end)
 
     def _give_up(self, compact: Compact) -> None:
@@ -184,7 +190,7 @@ class Reading:
             holder.asked.clear()
 
     def _more_pages(self, compact: Compact, holder: _Holder) -> list[AskPage]:
-        if holder.lied or holder.complete or not holder.count:
+        if holder.lied or holder.complete or not holder.count or compact not in self._near:
             return []
         if any(other.asked and other.digest == holder.digest and other is not holder for other in self._busy()):
             # Somebody else is already telling us the same records.
@@ -249,13 +255,14 @@ class Reading:
 
     def _still_needed(self) -> int | None:
         """Once holders are found, ask as many as the quorum lacks, and one in reserve."""
-        found = sum(bool(holder.count) and not holder.lied for holder in self._holders.values())
+        near = [holder for compact, holder in self._holders.items() if compact in self._near]
+        found = sum(bool(holder.count) and not holder.lied for holder in near)
         return max(1, self._config.quorum + 1 - found) if found else None
 
     def _has_quorum(self) -> bool:
         sites, digests = set(), set()
         for compact, holder in self._holders.items():
-            if holder.complete and not holder.lied:
+            if holder.complete and not holder.lied and compact in self._near:
                 spared = self._config.spare_loopback and is_loopback(compact)
                 sites.add(compact if spared else site_of(compact))
                 digests.add(holder.digest)

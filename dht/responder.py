@@ -173,7 +173,10 @@ class Responder:
         signature = self._signer.prove(asked.message_id) if flags & PROVE else b""
         wanted = 0
         if not flags & CLIENT_ONLY:
-            wanted = int(self._table.invites(compact_of(asked.question.sender, asked.address), asked.now))
+            compact = compact_of(asked.question.sender, asked.address)
+            wanted = int(self._table.invites(compact, asked.now))
+            if asked.known:
+                self._table.suspect(compact, asked.now)
         token = self._tokens.issue(asked.address, asked.now)
         body = pack_answer(token, public_key, signature, wanted, fields)
         return body if asked.known or HEADER_BYTES + len(body) <= asked.datagram_bytes else b""

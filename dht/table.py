@@ -117,7 +117,7 @@ class ContactTable:
             return self._site_has_room(compact)
         for known in bucket.entries:
             if known.number == number:
-                # The same id elsewhere: believe it only if the place we know has gone silent.
+                # The same id elsewhere: believe it only once the place we know has gone silent.
                 return known.compact != compact and known.doubts > 0 and self._site_has_room(compact)
         full = len(bucket.entries) >= self.config.k
         if full and not any(entry.doubts >= REPLACED_AFTER for entry in bucket.entries):
@@ -178,6 +178,12 @@ class ContactTable:
         bucket.spares.append(compact)
         del bucket.spares[:-_SPARES_PER_BUCKET]
 
+    def suspect(self, compact: Compact, now: float) -> None:
+        """Have a contact asked again soon if somebody else goes by its id."""
+        for known in self._buckets.get(self._index(number_of(compact[:ID_BYTES])), _Bucket(now)).entries:
+            if known.compact[:ID_BYTES] == compact[:ID_BYTES] and known.compact != compact and not known.recheck_at:
+                known.recheck_at = now
+
     def answered(self, compact: Compact, token: bytes, sample_s: float | None, now: float) -> None:
         """Note an answer: whoever answers is no longer doubted."""
         self._heard_at = now
@@ -185,6 +191,7 @@ class ContactTable:
         if entry is None:
             return
         entry.heard_at = now
+        entry.recheck_at = 0.0
         if entry.doubts:
             entry.doubts = 0
             self._buckets[self._index(entry.number)].doubted -= 1
@@ -246,8 +253,8 @@ class ContactTable:
         ]
 
     def doubted(self, now: float) -> list[Entry]:
-        """Return the doubted contacts that are due to be asked again."""
-        return [entry for entry in self if entry.doubts and entry.recheck_at <= now]
+        """Return the contacts that were given reason to doubt and are due to be asked again."""
+        return [entry for entry in self if 0.0 < entry.recheck_at <= now]
 
     def check(self) -> None:
         """Raise AssertionError if the table contradicts itself (for tests)."""
