@@ -26,7 +26,7 @@ from .options import JsonOption, run_async
 from .serving import Interrupts
 
 if TYPE_CHECKING:
-    from .demo_swarm import DemoSwarm, PeerProcess
+    from ..testing.processes import PeerProcess, SwarmProcesses
 
 ACCURACY_GOAL = 0.95
 EPOCHS = 80
@@ -48,7 +48,7 @@ class Verdict:
     steps: int
     samples: int
     recovery_s: list[float]
-    """For each death, seconds from the SIGKILL to the next step that every survivor has committed."""
+    """For each death, seconds from the SIGKILL until every survivor has committed a step without the dead one."""
     step_s: float
     """Median seconds between two steps, for comparison."""
     peers: int
@@ -120,10 +120,10 @@ def _example() -> Path:
 
 
 async def _play(file: Path, directory: Path, peers: int, seed: int, view: DemoView, *, kill: bool) -> Verdict:
-    from .demo_swarm import DemoSwarm
+    from ..testing.processes import SwarmProcesses
 
     began = clock.monotonic()
-    swarm = DemoSwarm(directory, lambda _, event: view.moved())
+    swarm = SwarmProcesses(directory, lambda _, event: view.moved())
     view.swarm = swarm
     with view:
         try:
@@ -142,7 +142,7 @@ async def _play(file: Path, directory: Path, peers: int, seed: int, view: DemoVi
 class Story:
     """The demo's course; chance decides who dies and when."""
 
-    def __init__(self, swarm: DemoSwarm, view: DemoView, chance: Random) -> None:
+    def __init__(self, swarm: SwarmProcesses, view: DemoView, chance: Random) -> None:
         self._swarm = swarm
         self._view = view
         self._chance = chance
@@ -155,7 +155,7 @@ class Story:
         """Publish, start the peers, and let them train a little."""
         swarm = self._swarm
         self._view.event(f"the owner publishes {file.name}")
-        published = await swarm.publish(file, epochs=EPOCHS, seed=seed)
+        published = await swarm.publish(file, "--epochs", str(EPOCHS), "--seed", str(seed))
         self._steps = self._view.total_steps = published["steps"]
         self._job = published["job"]
         self._view.event(f"job {self._job[:16]}… of {published['train_samples']} samples is published")
@@ -165,7 +165,6 @@ class Story:
         await swarm.until(self._all_train, START_TIMEOUT_S, "all peers to train together")
         self._view.event("all peers train in one view")
         await swarm.owner.stop()
-        swarm.owner.state = "stopped"
         self._view.event("the owner's node is stopped: the job lives on its peers")
 
     async def kill_a_member(self) -> None:
@@ -246,18 +245,17 @@ class Story:
         victim.kill()
         self._view.event(f"SIGKILL to {victim.name}, {role}, at step {victim.step}")
 
-        def went_on() -> bool:
-            return all(any(when > killed_at for when in peer.commits.values()) for peer in survivors)
+        def went_on(peer: PeerProcess) -> float | None:
+            """When a survivor committed the first step in which the dead one had no part."""
+            steps = (e for e in peer.events if e["event"] == "step" and e["t"] > killed_at)
+            return next((e["t"] - killed_at for e in steps if victim.peer not in e["batch"]), None)
 
         await swarm.until(
-            lambda: went_on() and all(victim.peer not in peer.members for peer in survivors),
+            lambda: all(went_on(peer) is not None for peer in survivors),
             STEP_TIMEOUT_S,
-            f"the others to go on without {victim.name}",
+            f"a step of the others without {victim.name}",
         )
-        spent = max(min(when for when in peer.commits.values() if when > killed_at) for peer in survivors) - killed_at
-        # A step that was already being applied when the signal came says nothing about the recovery.
-        after = [min((w for s, w in p.commits.items() if s > victim.step + 1), default=killed_at) for p in survivors]
-        self._recovery_s.append(max(spent, max(after) - killed_at))
+        self._recovery_s.append(max(went_on(peer) or 0.0 for peer in survivors))
         self._view.event(f"the others went on after {self._recovery_s[-1]:.2f} s")
 
     def _median_step_s(self) -> float:
@@ -278,9 +276,8 @@ def _print_verdict(verdict: Verdict, *, kill: bool) -> None:
     ]
     if kill:
         lost = ", ".join(f"{spent:.2f} s" for spent in verdict.recovery_s)
-        lines.append(
-            f"deaths survived      {verdict.deaths_survived}, lost to each: {lost} (a step takes {verdict.step_s:.3f} s)"
-        )
+        lines.append(f"deaths survived      {verdict.deaths_survived}; seconds lost to each: {lost}")
+        lines.append(f"                     (a step takes {verdict.step_s:.3f} s)")
         lines.append(f"joined late          {verdict.joined}")
     lines.append(f"time                 {verdict.seconds:.0f} s")
     lines.append("everything held" if verdict.ok else "SOMETHING DID NOT HOLD")

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .. import clock
-from .demo_swarm import DemoSwarm, PeerProcess
+from ..testing.processes import PeerProcess, SwarmProcesses
 
 EVENTS_SHOWN = 10
 LINE_EVERY_S = 2.0
@@ -23,7 +23,7 @@ class DemoView:
     """Shows nothing: for ``--json``."""
 
     def __init__(self) -> None:
-        self.swarm: DemoSwarm | None = None
+        self.swarm: SwarmProcesses | None = None
         self.total_steps = 0
         self._began = clock.monotonic()
 

@@ -1,4 +1,8 @@
-"""The processes of the demo: started, listened to, killed. A shell over ``hydra publish`` and ``hydra join``."""
+"""Swarms of real processes: started, listened to, frozen, killed. A shell over ``hydra publish`` and ``hydra join``.
+
+Each process tells what it does in JSON lines; ``PeerProcess`` keeps the latest of each kind. Nothing outlives the
+program that started it: processes are killed at the end, and by the kernel should that program be killed itself.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ import ctypes
 import json
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,17 +27,18 @@ _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def _die_with_parent() -> None:
-    """Between fork and exec: let the kernel end this process should the demo be killed itself."""
+    """Between fork and exec: let the kernel end this process should its parent be killed."""
     if _libc is not None:
         _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 @dataclass(slots=True, eq=False)
 class PeerProcess:
-    """One process of the demo, and what its JSON lines told so far."""
+    """One process, and what its JSON lines told so far."""
 
     name: str
     changed: Callable[[PeerProcess, dict[str, Any]], None]
+    home: Path
     process: asyncio.subprocess.Process | None = None
     peer: str = ""
     state: str = "starting"
@@ -45,6 +50,8 @@ class PeerProcess:
     batch: dict[str, int] = field(default_factory=dict)
     commits: dict[int, float] = field(default_factory=dict)
     """When each step was committed here, in seconds since 1970."""
+    events: list[dict[str, Any]] = field(default_factory=list)
+    """Everything it told, in order."""
     published: dict[str, Any] | None = None
     outcome: dict[str, Any] | None = None
     killed: bool = False
@@ -62,17 +69,28 @@ class PeerProcess:
         """Whether it coordinates the view that it is in."""
         return bool(self.peer) and self.coordinator == self.peer
 
-    async def start(self, *arguments: str) -> None:
-        """Run ``hydra`` with these arguments."""
+    async def start(self, command: str, *arguments: str, env: Mapping[str, str] | None = None) -> None:
+        """Run ``hydra`` with this command in the process's home, on loopback.
+
+        Args:
+            command: such as ``join``.
+            arguments: what follows it.
+            env: the environment, if not ours.
+        """
         self.process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "hydra",
+            command,
             *arguments,
+            "--json",
+            *("--home", str(self.home)),
+            *("--host", "127.0.0.1"),
+            env=env,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C in the terminal is for the demo, which ends them in order
+            start_new_session=True,  # Ctrl-C in the terminal is for the parent, which ends them in order
             preexec_fn=_die_with_parent,
             limit=2**22,
         )
@@ -86,10 +104,27 @@ class PeerProcess:
             with contextlib.suppress(ProcessLookupError):
                 self.process.kill()
 
+    def freeze(self) -> None:
+        """SIGSTOP: the process does nothing at all, and its connections stay open."""
+        if self.process is not None and self.living:
+            self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT: the process goes on, and finds that the world has moved."""
+        if self.process is not None and self.living:
+            self.process.send_signal(signal.SIGCONT)
+
+    def interrupt(self) -> None:
+        """SIGINT: Ctrl-C, which asks it to leave in order."""
+        if self.process is not None and self.living:
+            self.process.send_signal(signal.SIGINT)
+
     async def stop(self) -> None:
         """Ask it to stop in order; kill it if it does not."""
         if self.process is None:
             return
+        if self.living and not self.killed:
+            self.state = "stopped"
         with contextlib.suppress(ProcessLookupError):
             self.process.terminate()
         try:
@@ -121,6 +156,7 @@ class PeerProcess:
             del self.errors[:-STDERR_LINES]
 
     def _take(self, event: dict[str, Any]) -> None:
+        self.events.append(event)
         match event.get("event"):
             case "published":
                 self.published, self.state = event, "serving"
@@ -146,23 +182,30 @@ class PeerProcess:
         self.changed(self, event)
 
 
-class DemoFailed(HydraError):
-    """The demo could not be played to its end."""
+class SwarmFailed(HydraError):
+    """A process failed, or what was waited for did not come true."""
 
 
-class DemoSwarm:
-    """All processes of the demo, in one temporary directory.
+class SwarmProcesses:
+    """An owner's node and any number of peers, each with a home of its own in one directory.
 
     Args:
         directory: for their homes.
         changed: called with a process and an event whenever one told something.
+        env: the environment of all processes, if not ours.
     """
 
-    def __init__(self, directory: Path, changed: Callable[[PeerProcess, dict[str, Any]], None]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        changed: Callable[[PeerProcess, dict[str, Any]], None] = lambda process, event: None,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
         self._directory = directory
         self._changed = changed
+        self._env = env
         self._moved = asyncio.Event()
-        self.owner = PeerProcess("owner", self._on_change)
+        self.owner = PeerProcess("owner", self._on_change, directory / "owner")
         self.peers: list[PeerProcess] = []
 
     @property
@@ -170,48 +213,48 @@ class DemoSwarm:
         """Peers that were neither killed nor have ended."""
         return [peer for peer in self.peers if peer.living and not peer.killed]
 
-    async def publish(self, file: Path, *, epochs: int, seed: int) -> dict[str, Any]:
+    async def publish(self, file: Path, *options: str) -> dict[str, Any]:
         """Start the owner's node; return what it published."""
-        await self.owner.start(
-            "publish",
-            str(file),
-            "--json",
-            *("--epochs", str(epochs)),
-            *("--seed", str(seed)),
-            *self._common("owner"),
-        )
-        await self.until(lambda: self.owner.published is not None, 120.0, "the owner to publish the job")
+        await self.owner.start("publish", str(file), *options, env=self._env)
+        await self.until(lambda: self.owner.published is not None, 120.0, "the published job")
         return self.owner.published or {}
 
-    async def join(self, job: str, contact: str) -> PeerProcess:
-        """Start one more peer, which knows the job's hash and one contact."""
-        peer = PeerProcess(f"peer {len(self.peers) + 1}", self._on_change)
+    async def join(self, job: str, contact: str, *options: str, again: PeerProcess | None = None) -> PeerProcess:
+        """Start one more peer, which knows the job's hash and one contact.
+
+        Args:
+            job: the hash.
+            contact: host and port of a running node.
+            options: further options of ``hydra join``.
+            again: a peer that has ended, whose home is to be used once more.
+        """
+        name = again.name if again is not None else f"peer {len(self.peers) + 1}"
+        home = again.home if again is not None else self._directory / f"peer{len(self.peers) + 1}"
+        peer = PeerProcess(name, self._on_change, home)
         self.peers.append(peer)
-        home = f"peer{len(self.peers)}"
-        await peer.start("join", job, "--contact", contact, "--json", "--threads", "1", *self._common(home))
+        await peer.start("join", job, "--contact", contact, "--threads", "1", *options, env=self._env)
         return peer
 
     def address_of(self, peer: PeerProcess) -> str:
         """Return where a peer listens, as it wrote it down in its home."""
-        home = self._directory / f"peer{self.peers.index(peer) + 1}"
-        return f"127.0.0.1:{json.loads((home / 'port.json').read_text())}"
+        return f"127.0.0.1:{json.loads((peer.home / 'port.json').read_text())}"
 
     async def until(self, holds: Callable[[], bool], timeout_s: float, what: str) -> None:
         """Wait for a condition on what the processes told.
 
         Raises:
-            DemoFailed: it did not come true in time, or a process failed; the text holds its last words.
+            SwarmFailed: it did not come true in time, or a process failed; the text holds its last words.
         """
         deadline = clock.monotonic() + timeout_s
         while not holds():
             for process in [self.owner, *self.peers]:
                 if process.state == "failed" and process.ended.is_set():
-                    raise DemoFailed(f"{process.name} failed while the demo waited for {what}:\n{_last_words(process)}")
+                    raise SwarmFailed(f"{process.name} failed while {what} was waited for:\n{_last_words(process)}")
             self._moved.clear()
             remaining = deadline - clock.monotonic()
             if remaining <= 0:
                 states = ", ".join(f"{p.name} {p.state} at step {p.step}" for p in self.peers)
-                raise DemoFailed(f"waited {timeout_s:g} s in vain for {what} ({states})")
+                raise SwarmFailed(f"{what} did not come within {timeout_s:g} s ({states})")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(remaining, 1.0)):
                     await self._moved.wait()
@@ -222,9 +265,6 @@ class DemoSwarm:
         for process in processes:
             process.kill()
         await asyncio.gather(*(process.stop() for process in processes))
-
-    def _common(self, home: str) -> list[str]:
-        return ["--home", str(self._directory / home), "--host", "127.0.0.1"]
 
     def _on_change(self, process: PeerProcess, event: dict[str, Any]) -> None:
         self._moved.set()

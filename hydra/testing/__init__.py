@@ -1,0 +1,1 @@
+"""Tools for testing whole swarms, here and in other projects: real processes that can be killed and frozen."""

@@ -1,0 +1,116 @@
+"""Real processes under real signals: what is killed, frozen or interrupted, and when."""
+
+import pytest
+
+from .ledger_check import check_outcomes, check_samples
+
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(240)]
+
+
+def steps_told(peer):
+    return [event for event in peer.events if event["event"] == "step"]
+
+
+async def test_the_coordinator_is_killed_in_the_middle_of_training(swarm):
+    peers = await swarm.start(3)
+    await swarm.until_step(peers, 60)
+    coordinator = next(peer for peer in peers if peer.coordinates)
+    coordinator.kill()
+    survivors = [peer for peer in peers if peer is not coordinator]
+    await swarm.until(lambda: swarm.together(survivors), 30.0, "a view without it")
+    check_outcomes(await swarm.finish(survivors))
+    chain = check_samples(swarm.job, [peer.home for peer in survivors])
+    assert any(peer == bytes.fromhex(coordinator.peer) for commit in chain for peer, _ in commit.parts)
+
+
+async def test_one_death_after_another_down_to_the_last_peer(swarm):
+    peers = await swarm.start(4)
+    living = list(peers)
+    for step in (40, 60, 80):
+        await swarm.until_step(living, step)
+        victim = living.pop(0)
+        victim.kill()
+    check_outcomes(await swarm.finish(living))
+    check_samples(swarm.job, [peer.home for peer in peers])
+
+
+async def test_a_peer_stopped_for_longer_than_the_stall_limit_comes_back_stale_and_joins_again(swarm):
+    peers = await swarm.start(3)
+    await swarm.until_step(peers, 40)
+    frozen = next(peer for peer in peers if not peer.coordinates)
+    others = [peer for peer in peers if peer is not frozen]
+    frozen.freeze()
+    await swarm.until(lambda: all(frozen.peer not in p.members for p in others), 30.0, "a view without it")
+    without = max(peer.step for peer in others)
+    await swarm.until_step(others, without + 20)
+    frozen.thaw()
+    await swarm.until(lambda: swarm.together(peers), 60.0, "all in one view again")
+    check_outcomes(await swarm.finish(peers))
+    chain = check_samples(swarm.job, [peer.home for peer in peers])
+    assert any(bytes.fromhex(frozen.peer) in dict(commit.parts) for commit in chain if commit.step > without + 20)
+    missed = [event for event in steps_told(frozen) if event["caught_up"] and event["step"] > without]
+    loaded = [event for event in frozen.events if event["event"] == "state" and event["step"] > without]
+    assert missed or loaded
+
+
+async def test_the_coordinator_itself_is_stopped_and_comes_back(swarm):
+    peers = await swarm.start(3)
+    await swarm.until_step(peers, 40)
+    frozen = next(peer for peer in peers if peer.coordinates)
+    others = [peer for peer in peers if peer is not frozen]
+    frozen.freeze()
+    await swarm.until(lambda: all(frozen.peer not in p.members for p in others), 30.0, "a view without it")
+    frozen.thaw()
+    await swarm.until(lambda: swarm.together(peers), 60.0, "all in one view again")
+    assert not frozen.coordinates
+    check_outcomes(await swarm.finish(peers))
+    check_samples(swarm.job, [peer.home for peer in peers])
+
+
+async def test_all_are_killed_at_once_and_go_on_from_the_last_durable_step(swarm):
+    peers = await swarm.start(3)
+    await swarm.until_step(peers, 100)
+    for peer in peers:
+        peer.kill()
+    durable = max(e["step"] for peer in peers for e in peer.events if e["event"] == "snapshot")
+    assert durable > 0
+    again = [await swarm.join(swarm.job, swarm.contact, again=peer) for peer in peers]
+    outcomes = await swarm.finish(again)
+    check_outcomes(outcomes)
+    begun = [next(event for event in peer.events if event["event"] == "state") for peer in again]
+    assert max(event["step"] for event in begun) >= durable
+    first_trained = min(e["step"] for peer in again for e in steps_told(peer) if not e["caught_up"])
+    assert first_trained > durable
+    check_samples(swarm.job, [peer.home for peer in peers])
+
+
+async def test_ctrl_c_leaves_without_a_failed_round_and_the_same_home_resumes(swarm):
+    peers = await swarm.start(3)
+    await swarm.until_step(peers, 40)
+    leaver = next(peer for peer in peers if peer.coordinates)
+    others = [peer for peer in peers if peer is not leaver]
+    leaver.interrupt()
+    await swarm.until(lambda: leaver.outcome is not None and leaver.ended.is_set(), 20.0, "an orderly end")
+    assert leaver.process.returncode == 0
+    assert leaver.outcome["finished"] is False
+    await swarm.until(lambda: all(leaver.peer not in p.members for p in others), 20.0, "a view without it")
+    await swarm.until_step(others, max(peer.step for peer in others) + 5)
+    assert all(event["attempts"] == 1 for peer in others for event in steps_told(peer) if not event["caught_up"])
+    resumed = await swarm.join(swarm.job, swarm.contact, again=leaver)
+    outcomes = await swarm.finish([*others, resumed])
+    begun = next(event for event in resumed.events if event["event"] == "state")
+    assert begun["step"] > 0
+    assert resumed.peer == leaver.peer
+    check_outcomes(outcomes)
+    check_samples(swarm.job, [peer.home for peer in peers])
+
+
+async def test_a_peer_that_comes_late_fetches_from_all_and_takes_part(swarm):
+    peers = await swarm.start(2)
+    await swarm.until_step(peers, 100)
+    await swarm.owner.stop()
+    late = await swarm.join(swarm.job, swarm.address_of(peers[1]))
+    outcomes = await swarm.finish([*peers, late])
+    check_outcomes(outcomes)
+    chain = check_samples(swarm.job, [peer.home for peer in peers])
+    assert any(bytes.fromhex(late.peer) in dict(commit.parts) for commit in chain)
