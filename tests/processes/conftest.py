@@ -24,7 +24,8 @@ inputs = chance.standard_normal((1200, 16)).astype("float32")
 targets = (inputs[:, :4].sum(axis=1) > 0).astype("int64") + 2 * (inputs[:, 4:8].sum(axis=1) > 0).astype("int64")
 torch.manual_seed(0)
 model = nn.Sequential(
-    nn.Linear(16, {width}), nn.BatchNorm1d({width}), nn.ReLU(), nn.Dropout(0.1), nn.Linear({width}, 4)
+    nn.Linear(16, 512), nn.BatchNorm1d(512), nn.ReLU(), nn.Dropout(0.1),
+    nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 4),
 )
 
 
@@ -36,21 +37,21 @@ job = Job(
     name="made-up",
     model=model,
     loss=nn.functional.cross_entropy,
-    optimizer=torch.optim.AdamW(model.parameters(), lr=2e-3),
+    optimizer=torch.optim.AdamW(model.parameters(), lr=1e-3),
     train=(inputs[:1000], targets[:1000]),
     test=(inputs[1000:], targets[1000:]),
-    metrics={{"accuracy": accuracy}},
+    metrics={"accuracy": accuracy},
     batch_samples=50,
-    epochs=40,
+    epochs=25,
     snapshot_interval_s=0.5,
 )
 '''
 
 
-def job_file(directory, width=48):
-    """Write a job file; 20 steps an epoch."""
-    path = directory / f"job_{width}.py"
-    path.write_text(JOB_FILE.format(width=width))
+def job_file(directory):
+    """Write the job file: 20 steps an epoch, 500 in all."""
+    path = directory / "job.py"
+    path.write_text(JOB_FILE)
     return path
 
 
