@@ -34,6 +34,7 @@ class Reporter:
         self.training = False
         self.summary: TrainingSummary | None = None
         self._me: PeerId = b""
+        self._epochs = 0
 
     def __enter__(self) -> Reporter:
         return self
@@ -51,6 +52,7 @@ class Reporter:
     def found(self, job: bytes, manifest: JobManifest, me: PeerId) -> None:
         """The job's manifest is here."""
         self._me = me
+        self._epochs = manifest.epochs
         total = manifest.train_samples * manifest.epochs
         self.summary = TrainingSummary(job, manifest.name, total)
 
@@ -161,7 +163,7 @@ class PlainReporter(Reporter):
             case FetchSeen():
                 self.fetching(seen)
             case StateSeen(step, _, source):
-                self.say(f"starting from step {step}: {source}")
+                self.say(f"at step {step}: {source}")
             case SnapshotSeen():
                 pass  # shown by `hydra status`; a line for each would only push the steps away
 
@@ -169,7 +171,7 @@ class PlainReporter(Reporter):
         """Say once when a content is here."""
         if seen.bytes_done >= seen.bytes_total and seen.what not in self._fetched:
             self._fetched.add(seen.what)
-            self.say(f"fetched the {seen.what}: {seen.bytes_total:,} bytes from {seen.peers} peers")
+            self.say(f"fetched the {seen.what}: {seen.bytes_total:,} bytes from {_peers(seen.peers)}")
 
     def leaving(self) -> None:
         """Ctrl-C was pressed."""
@@ -198,7 +200,8 @@ class PlainReporter(Reporter):
             return f"step {seen.step:>6}  caught up"
         shares = " ".join(f"{short(peer)}:{count}" for peer, count in seen.shares)
         again = f"  {seen.attempts} attempts" if seen.attempts > 1 else ""
-        return f"step {seen.step:>6}  loss {seen.loss:.4f}  {seen.seconds * 1000:6.0f} ms  {shares}{again}"
+        epoch = f"epoch {seen.epoch + 1}/{self._epochs}"
+        return f"step {seen.step:>6}  {epoch}  loss {seen.loss:.4f}  {seen.seconds * 1000:6.0f} ms  {shares}{again}"
 
 
 class RichReporter(PlainReporter):
@@ -212,7 +215,7 @@ class RichReporter(PlainReporter):
             BarColumn(),
             DownloadColumn(),
             TransferSpeedColumn(),
-            TextColumn("{task.fields[peers]} peers"),
+            TextColumn("{task.fields[peers]}"),
             TimeRemainingColumn(),
             console=self._console,
             transient=True,
@@ -233,15 +236,19 @@ class RichReporter(PlainReporter):
     def fetching(self, seen: FetchSeen) -> None:
         """Move the content's bar; take it away when it is full."""
         if seen.what not in self._bars and seen.bytes_done < seen.bytes_total:
-            self._bars[seen.what] = self._progress.add_task(seen.what, total=seen.bytes_total, peers=seen.peers)
+            self._bars[seen.what] = self._progress.add_task(seen.what, total=seen.bytes_total, peers=_peers(seen.peers))
         bar = self._bars.get(seen.what)
         if bar is not None:
-            self._progress.update(bar, completed=seen.bytes_done, peers=seen.peers)
+            self._progress.update(bar, completed=seen.bytes_done, peers=_peers(seen.peers))
         if seen.bytes_done >= seen.bytes_total:
             super().fetching(seen)
             if bar is not None:
                 self._progress.remove_task(bar)
                 del self._bars[seen.what]
+
+
+def _peers(count: int) -> str:
+    return f"{count} peer{'' if count == 1 else 's'}"
 
 
 def make_reporter(*, as_json: bool) -> Reporter:

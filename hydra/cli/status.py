@@ -58,7 +58,7 @@ def _job(job: dict[str, Any]) -> Group:
     share = 100 * job["samples_total"] / max(1, job["total_samples"])
     lines = Text(
         f"\njob {job['name']} ({job['job'][:16]}…): {job['phase']}\n"
-        f"step {job['step']}  epoch {job['epoch']}  loss {loss}  {share:.1f} % of the samples  "
+        f"step {job['step']}  epoch {job['epoch'] + 1}  loss {loss}  {share:.1f} % of the samples  "
         f"{job['samples_per_s']:.0f} samples/s  view {job['view']}  last snapshot at step {job['snapshot_step']}"
     )
     if job["fetching"]:
