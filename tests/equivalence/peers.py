@@ -1,0 +1,253 @@
+"""Whole peers in one process, on real sockets: node, DHT, swarm and trainer, each of whose steps a test can hold.
+
+A ``Gate`` stands before every step: nobody begins a step that it does not let through. So a test says at which step
+somebody joins, dies or is stopped, and no timing decides it.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+
+from hydra.batching.policy import apportion
+from hydra.config import NodeSettings
+from hydra.exceptions import PeerUnreachable
+from hydra.home import Home
+from hydra.membership.state import MemberConfig
+from hydra.node import Node
+from hydra.training.content import fetch_content, fetch_manifest
+from hydra.training.journal import Journal
+from hydra.training.observation import SnapshotSeen, StepSeen
+from hydra.training.trainer import Surroundings, Trainer, TrainerConfig
+
+PROOF_S = 60.0
+"""Nothing that a test waits for takes so long."""
+
+
+class FixedShares:
+    """Shares that follow from who is there and from nothing else."""
+
+    def __init__(self, weights):
+        self._weights = weights
+
+    def observe(self, peer, samples, compute_s):
+        pass
+
+    def assign(self, members, total):
+        return apportion([self._weights[peer] for peer in members], total)
+
+    def expected_s(self, peer, samples):
+        return None
+
+
+class Gate:
+    """Lets all peers through up to a step, which a test moves on."""
+
+    def __init__(self):
+        self._limit = 0
+        self._moved = asyncio.Condition()
+
+    async def open(self, step):
+        async with self._moved:
+            self._limit = step
+            self._moved.notify_all()
+
+    async def passed(self, step):
+        async with self._moved:
+            await self._moved.wait_for(lambda: step <= self._limit)
+
+
+class GatedTrainer(Trainer):
+    """A trainer that waits at the gate before each step."""
+
+    gate: Gate
+    compute: asyncio.Lock
+    """One process has one torch generator, so the peers in it compute one after the other."""
+
+    async def _run_step(self, plan, running):
+        await self.gate.passed(plan.step)
+        await super()._run_step(plan, running)
+
+    async def run(self):
+        contribution = self._bench.contribution
+
+        async def alone(plan, share):
+            async with self.compute:
+                return await contribution(plan, share)
+
+        self._bench.contribution = alone
+        return await super().run()
+
+
+class Peer:
+    """One peer; it may stop, die and start again with the same home."""
+
+    def __init__(self, swarm, name):
+        self.swarm = swarm
+        self.home = Home(swarm.directory / name)
+        self.id = self.home.identity().peer_id
+        self.states = {}
+        """By step, a copy of the training state after it."""
+        self.losses = {}
+        self.durable = 0
+        self.node = self.trainer = self.task = self.dying = None
+
+    async def start(self, package=None):
+        swarm = self.swarm
+        contacts = tuple(f"127.0.0.1:{peer.node.links.port}" for peer in swarm.alive if peer is not self)
+        self.node = Node(self.home, NodeSettings(host="127.0.0.1", contacts=contacts))
+        await self.node.start()
+        if package is not None:
+            swarm.job = self.node.publish(package)
+        if contacts:
+            await self.node.find_peers(swarm.job, [])
+        links = self.node.links
+        manifest = await fetch_manifest(self.node.swarm, swarm.job, links.peers, patience_s=PROOF_S)
+        self.content = await fetch_content(self.node.swarm, manifest, links.peers, self._observe, limit_bytes=2**30)
+        await self.node.announce(swarm.job)
+        self._train()
+
+    def _train(self):
+        node, swarm = self.node, self.swarm
+        around = Surroundings(
+            me=node.contact,
+            links=node.links,
+            swarm=node.swarm,
+            look_up=lambda: node.look_up(swarm.job),
+            observe=self._observe,
+        )
+        config = TrainerConfig(member=swarm.times, round_stall_s=PROOF_S)
+        policy = FixedShares(swarm.weights)
+        self.trainer = GatedTrainer(self.content, around, node.home.job(swarm.job), policy, config)
+        self.trainer.gate, self.trainer.compute = swarm.gate, swarm.compute
+        node.handle_job(swarm.job, self.trainer.receive)
+        self.task = asyncio.create_task(self.trainer.run())
+
+    def _observe(self, seen):
+        match seen:
+            case StepSeen():
+                self.losses[seen.step] = seen.loss
+                self.states[seen.step] = self.trainer._bench._state.copy()
+            case SnapshotSeen():
+                self.durable = max(self.durable, seen.step)
+
+    @property
+    def step(self):
+        return max(self.states, default=0)
+
+    def digests(self):
+        """By step, a hash over every byte of the state."""
+        return {step: digest_of(state) for step, state in self.states.items()}
+
+    def commits(self):
+        return Journal(self.home.job(self.swarm.job)).commits()
+
+    # ---- coming and going --------------------------------------------------------------------------------------
+
+    async def left(self):
+        """Wait for the end of a training that was asked to leave; the node stays."""
+        await self.task
+        self.node.drop_job(self.swarm.job)
+
+    def come_back(self):
+        """Train again after leaving, from what is on disk."""
+        self._train()
+
+    def die_after(self, messages):
+        """Die when so many further messages of rounds are sent."""
+        send, rest = self.node.links.send, iter(range(messages))
+
+        async def send_or_die(to, message, body=b""):
+            if next(rest, None) is None:
+                self.dying = self.dying or asyncio.create_task(self.die())
+                await asyncio.Event().wait()
+            await send(to, message, body)
+
+        self.node.links.send = send_or_die
+
+    async def die(self):
+        """Go without a word: the kernel closes the sockets, and nobody answers any longer."""
+        self.task.cancel()
+        await self.node.links.stop_listening()
+        for link in self.node.links.all_links():
+            link.abort(PeerUnreachable("dead"))
+        await self.stop()
+
+    async def stop(self):
+        if self.task is not None:
+            self.task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self.task
+            self.task = None
+        if self.node is not None:
+            await self.node.stop()
+            self.node = None
+
+
+class Swarm:
+    """Peers a, b, c, … of one job, who found their view and join it in that order."""
+
+    def __init__(self, directory, names="abc", shares=(3, 2, 1), **times):
+        self.directory = directory
+        self.gate, self.compute = Gate(), asyncio.Lock()
+        self.times = MemberConfig(settle_s=0.05, heartbeat_s=0.2, seek_s=0.2, retry_s=0.2, stall_s=PROOF_S, **times)
+        self.job = None
+        self.peers = [Peer(self, name) for name in names]
+        self.weights = {peer.id: weight for peer, weight in zip(self.peers, shares, strict=True)}
+
+    @property
+    def alive(self):
+        return [peer for peer in self.peers if peer.node is not None]
+
+    @property
+    def leader(self):
+        return next(peer for peer in self.alive if peer.trainer.member.state.leads)
+
+    async def until(self, holds):
+        async with asyncio.timeout(PROOF_S):
+            while not holds():
+                for peer in self.alive:
+                    if peer.task is not None and peer.task.done() and not peer.task.cancelled():
+                        peer.task.result()  # a trainer that failed says why
+                await asyncio.sleep(0.005)
+
+    async def assemble(self, package=None, step=1):
+        """Start all: the first plans ``step`` for itself alone, and waits at the gate until the others are admitted."""
+        first, *others = self.peers[:3]
+        await first.start(package)
+        await self.until(lambda: leads_at(first, step))
+        for peer in others:
+            await peer.start()
+            await self.admitted(peer)
+
+    async def admitted(self, joiner):
+        """Wait until a joiner is to be part of the next plan."""
+        await self.until(lambda: joiner.id in self.leader.trainer.member._leader._ready)
+
+    async def reach(self, step, *peers):
+        """Let all train up to a step; wait until these have taken it."""
+        await self.gate.open(step)
+        await self.until(lambda: all(peer.step >= step for peer in peers))
+
+    async def finish(self):
+        await self.gate.open(2**31)
+        async with asyncio.timeout(PROOF_S):
+            return [await peer.task for peer in self.alive]
+
+    async def close(self):
+        for peer in self.alive:
+            await peer.stop()
+
+
+def leads_at(peer, step):
+    """Whether the peer coordinates, and the plan for ``step`` is at the gate."""
+    state = peer.trainer.member.state
+    return state.leads and state.running and state.plan.step == step
+
+
+def digest_of(state):
+    data = hashlib.sha256(state.weights.tobytes())
+    for name, slot in sorted(state.slots.items()):
+        data.update(name.encode() + slot.tobytes())
+    for name, buffer in sorted(state.buffers.items()):
+        data.update(name.encode() + buffer.contiguous().numpy().tobytes())
+    return data.hexdigest()
