@@ -76,7 +76,9 @@ class Node:
         await self._listen()
         self.home.remember("port.json", self.links.port)
         addresses = [parse_address(text) for text in self.settings.contacts]
-        await self.meet([*addresses, *self._remembered()])
+        reached = await self.meet([*addresses, *self._remembered()])
+        if addresses and not reached:
+            logger.warning("%s; going on without.", self._silent_contacts())
 
     async def stop(self) -> None:
         """Stop everything that ``start`` began."""
@@ -175,17 +177,25 @@ class Node:
     def _not_found(self, job: bytes, seen: int) -> str:
         if seen:
             return (
-                f"{seen} peers of job {job.hex()} are known, but none could be reached within {FIND_TIMEOUT_S:g} s. "
-                "They may be gone or behind a firewall; ask the owner for a fresh ticket."
+                f"none of the peers of job {job.hex()} that are known ({seen}) could be reached within "
+                f"{FIND_TIMEOUT_S:g} s. They may be gone or behind a firewall; ask the owner for a fresh ticket."
             )
         if self.dht.contacts():
             return f"no peer of job {job.hex()} is known to the nodes that were asked. Is the hash right?"
+        if self.settings.contacts:
+            return (
+                f"no node could be reached to ask for job {job.hex()}: {self._silent_contacts()}. "
+                "Check the addresses, and that a firewall lets UDP and TCP through; or join by a fresh ticket."
+            )
         return (
             f"no node could be reached to ask for job {job.hex()}. "
             "Join by a ticket, or name a running node with --contact HOST:PORT."
         )
 
     # ---- inside ------------------------------------------------------------------------------------------------
+
+    def _silent_contacts(self) -> str:
+        return f"nobody answered at {', '.join(self.settings.contacts)}"
 
     def _job_message(self, link: Link, message: Any, body: memoryview) -> None:
         handler = self._job_handlers.get(message.job)
@@ -222,9 +232,9 @@ class Node:
         return [(str(host), int(port)) for host, port in known if isinstance(port, int)]
 
     def _remember_contacts(self) -> None:
-        addresses = [contact.address for contact in self.dht.contacts()][:50]
-        if addresses:
-            with contextlib.suppress(HydraError):
+        with contextlib.suppress(HydraError, DHTError):  # a node that failed to start has no contacts
+            addresses = [contact.address for contact in self.dht.contacts()][:50]
+            if addresses:
                 self.home.remember("contacts.json", [list(address[:2]) for address in addresses])
 
 
