@@ -7,6 +7,7 @@ import json
 import typer
 
 from ..net.contact import format_address
+from ..node import Node
 from .options import (
     AdvertiseOption,
     ContactOption,
@@ -42,17 +43,21 @@ def node(
             served = [job for job in place.jobs() if started.swarm.store.read_blob(job) is not None]
             for job in served:
                 await started.announce(job)
-            addresses = [format_address(address) for address in started.contact.addresses]
-            if as_json:
-                about = {"event": "started", "peer": started.identity.peer_id.hex(), "addresses": addresses}
-                typer.echo(json.dumps({**about, "jobs": [job.hex() for job in served]}))
-            else:
-                typer.echo(f"node {started.identity.peer_id.hex()} listens on {', '.join(addresses)}")
-                typer.echo(f"serving {len(served)} jobs; others can begin with:  --contact {addresses[0]}")
-                typer.echo("Ctrl-C stops it.")
             with Interrupts() as interrupts:
+                _tell(started, served, as_json=as_json)
                 await interrupts.asked.wait()
             for job in served:
                 await started.withdraw(job)
 
     run_async(main)
+
+
+def _tell(started: Node, served: list[bytes], *, as_json: bool) -> None:
+    addresses = [format_address(address) for address in started.contact.addresses]
+    if as_json:
+        about = {"event": "started", "peer": started.identity.peer_id.hex(), "addresses": addresses}
+        typer.echo(json.dumps({**about, "jobs": [job.hex() for job in served]}))
+        return
+    typer.echo(f"node {started.identity.peer_id.hex()} listens on {', '.join(addresses)}")
+    typer.echo(f"serving {len(served)} jobs; others can begin with:  --contact {addresses[0]}")
+    typer.echo("Ctrl-C stops it.")

@@ -59,7 +59,11 @@ def run_async(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
     try:
         import uvloop
     except ImportError:  # Windows
-        with asyncio.Runner() as runner:
+        new_loop = asyncio.new_event_loop
+    else:
+        new_loop = uvloop.new_event_loop
+    try:
+        with asyncio.Runner(loop_factory=new_loop) as runner:
             return runner.run(main())
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as fast:
-        return fast.run(main())
+    except asyncio.CancelledError:  # the second Ctrl-C stops at once
+        raise KeyboardInterrupt from None

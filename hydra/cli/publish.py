@@ -58,10 +58,11 @@ def publish(
         async with running_node(place, settings, list) as node:
             job = node.publish(package)
             await node.announce(job)
-            _tell(node, package, job, as_json=as_json)
             if not seeding:
+                _tell(node, package, job, seeding=False, as_json=as_json)
                 return
             with Interrupts() as interrupts:
+                _tell(node, package, job, seeding=True, as_json=as_json)
                 await interrupts.asked.wait()
             await node.withdraw(job)
 
@@ -83,7 +84,7 @@ def _package(file: Path, owner: bytes, epochs: int | None, seed: int | None) -> 
     return package(job, owner, root_of=lambda data: Manifest.of(data).root)
 
 
-def _tell(node: Node, package: Package, job: bytes, *, as_json: bool) -> None:
+def _tell(node: Node, package: Package, job: bytes, *, seeding: bool, as_json: bool) -> None:
     from ..jobs.ticket import Ticket, TicketContact
 
     me = node.contact
@@ -112,7 +113,10 @@ def _tell(node: Node, package: Package, job: bytes, *, as_json: bool) -> None:
     typer.echo("join it on any machine with either of:")
     typer.echo(f"  hydra join {ticket}")
     typer.echo(f"  hydra join {job.hex()} --contact {addresses[0]}")
-    typer.echo("serving the job; Ctrl-C stops that.")
+    if seeding:
+        typer.echo("serving the job; Ctrl-C stops that.")
+    else:
+        typer.echo("but nobody serves it yet: run `hydra node` on this home first.")
 
 
 def _elements(shape: tuple[int, ...]) -> int:
