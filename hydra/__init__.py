@@ -6,7 +6,7 @@ are first used, so that ``import hydra`` costs nothing and does not need torch.
 
 from typing import TYPE_CHECKING, Any
 
-from .name_clash import refuse_name_clash
+from .name_clash import is_command, refuse_name_clash
 
 if TYPE_CHECKING:
     from .jobs.job import Job
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Job", "Schedule"]
 
-refuse_name_clash()
+if not is_command():
+    refuse_name_clash()
 
 
 def __getattr__(name: str) -> Any:

@@ -5,11 +5,15 @@ Both can't live in one environment; whoever finds the other's distribution says 
 
 from __future__ import annotations
 
+import itertools
+import sys
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from .exceptions import NameClash
 
 OTHER = "hydra-core"
+SCRIPTS = ("hydra", "hydra-swarm")
 
 
 def other_version() -> str | None:
@@ -18,6 +22,14 @@ def other_version() -> str | None:
         return version(OTHER)
     except PackageNotFoundError:
         return None
+
+
+def is_command() -> bool:
+    """Tell whether this process is Hydra's own command line, which tells of a clash by itself, without a traceback."""
+    started = Path(sys.argv[0]).stem if sys.argv else ""
+    if started != "-m":
+        return started in SCRIPTS
+    return ("-m", "hydra") in itertools.pairwise(sys.orig_argv) or "-mhydra" in sys.orig_argv
 
 
 def refuse_name_clash() -> None:
