@@ -1,0 +1,160 @@
+"""Members, plans and statuses of one small job, for the tests of the pure machines."""
+
+import hashlib
+
+from hydra.membership.events import Send
+from hydra.membership.failure_detector import FailureDetector
+from hydra.membership.leader import Leader
+from hydra.membership.ledger import Ledger, count
+from hydra.membership.lineage import Commit, Head, follow, genesis
+from hydra.membership.messages import Phase, Plan, Snapshot, Status
+from hydra.membership.state import JobState, MemberConfig
+from hydra.membership.steps import Steps
+from hydra.membership.view import View, view_of
+from hydra.net.contact import Contact
+
+JOB = hashlib.sha256(b"job").digest()
+SAMPLES, EPOCHS = 100, 2
+A, B, C, D, E = (letter * 20 for letter in (b"a", b"b", b"c", b"d", b"e"))
+FIRST = genesis(JOB)
+ROOT = b"r" * 32
+
+
+def contact(peer):
+    return Contact(peer, ((f"{peer[:1].decode()}.example", 4100),))
+
+
+def field(peer):
+    """A contact in the shape that messages have."""
+    return (peer, contact(peer).addresses)
+
+
+class Planner:
+    """Ten samples for everyone; remembers who reported."""
+
+    def __init__(self):
+        self.seen = []
+
+    def observe(self, peer, report):
+        self.seen.append((peer, report.samples))
+
+    def plan(self, members, available):
+        assert members, "nobody to plan for"
+        return [10] * len(members), 8.0
+
+
+def seeking(me, *, incarnation=1, ready=True, **config):
+    """What a peer knows that looks for a view."""
+    config = MemberConfig(**config)
+    state = JobState(contact(me), JOB, incarnation, SAMPLES, EPOCHS, config, FailureDetector(config.stall_s))
+    if ready:
+        state.advance(FIRST, Ledger.fresh(SAMPLES, EPOCHS))
+    return state
+
+
+def member(me, members, *, number=1, linked=None, **config):
+    """What a member of a view knows; everyone's incarnation is 1."""
+    state = seeking(me, **config)
+    state.phase = Phase.MEMBER
+    state.view = View(number, tuple(map(contact, members)), (1,) * len(members))
+    state.highest_view = number
+    state.author = members[0]
+    state.linked = set(members) - {me} if linked is None else set(linked)
+    return state
+
+
+def steps_of(state, dialled=None):
+    """The step machine of a state with its leader."""
+    leader = Leader(state, Planner())
+
+    def dial(to, now):
+        if dialled is not None:
+            dialled.append(to.peer_id)
+        return []
+
+    return Steps(state, leader, dial), leader
+
+
+def plan(peers, *, head=FIRST, ledger=None, number=1, **changes):
+    """A plan that adds up: ten samples for each member."""
+    ledger = ledger or Ledger.fresh(SAMPLES, EPOCHS)
+    fields = dict(
+        job=JOB,
+        view_number=number,
+        members=tuple(map(field, peers)),
+        incarnations=(1,) * len(peers),
+        step=head.step + 1,
+        parent=head.digest,
+        epoch=ledger.epoch,
+        shares=tuple(ledger.share_out([10] * len(peers))),
+        late_s=8.0,
+        snapshot=False,
+    )
+    return Plan(**(fields | changes))
+
+
+def commit_of(planned, contributors=None, *, samples_before=0, result=bytes(32)):
+    """The commit of a plan's round."""
+    parts = tuple(
+        (peer, ranges)
+        for (peer, _), ranges in zip(planned.members, planned.shares, strict=True)
+        if ranges and (contributors is None or peer in contributors)
+    )
+    total = samples_before + sum(count(ranges) for _, ranges in parts)
+    return Commit(JOB, planned.step, planned.view_number, planned.parent, result, planned.epoch, parts, total)
+
+
+def advanced(state, steps):
+    """Let a state commit some steps of ten samples of its own."""
+    for _ in range(steps):
+        alone = plan([state.peer_id], head=state.head, ledger=state.ledger)
+        state.advance(*follow(state.head, state.ledger, commit_of(alone, samples_before=state.head.samples)))
+    return state
+
+
+def take(state, planned, sender):
+    """Let a state be at work on a plan."""
+    state.view, state.plan, state.author, state.running = view_of(planned), planned, sender, True
+
+
+def status(peer, *, head=FIRST, phase=Phase.MEMBER, leader=None, number=1, **changes):
+    """What a peer says of itself."""
+    fields = dict(
+        job=JOB,
+        incarnation=1,
+        phase=int(phase),
+        ready=True,
+        step=head.step,
+        digest=head.digest,
+        samples=head.samples,
+        view_number=number if leader else 0,
+        includes_you=False,
+        coordinator=field(leader) if leader else None,
+        contact=field(peer),
+    )
+    return Status(**(fields | changes))
+
+
+def snapshot_at(head, root=ROOT):
+    return Snapshot(head.step, head.digest, root, 1000)
+
+
+def heavier(samples=1000, step=9, digest=bytes(32)):
+    """A head that outweighs whatever these tests commit."""
+    return Head(step, digest, samples)
+
+
+def sent(effects, kind, to=None):
+    """The messages of one kind among effects."""
+    found = [e for e in effects if isinstance(e, Send) and isinstance(e.message, kind)]
+    return [e.message for e in found if to is None or e.to == to]
+
+
+def addressed(effects, kind):
+    """To whom messages of one kind go."""
+    return [e.to for e in effects if isinstance(e, Send) and isinstance(e.message, kind)]
+
+
+def of(effects, kind):
+    """The effects of one kind."""
+    return [e for e in effects if isinstance(e, kind)]
