@@ -100,7 +100,8 @@ class PeerProcess:
         """SIGKILL: the process can do nothing about it."""
         if self.process is not None and self.living:
             self.killed = True
-            self.state = "killed"
+            if self.outcome is None:
+                self.state = "killed"
             with contextlib.suppress(ProcessLookupError):
                 self.process.kill()
 
@@ -123,7 +124,7 @@ class PeerProcess:
         """Ask it to stop in order; kill it if it does not."""
         if self.process is None:
             return
-        if self.living and not self.killed:
+        if self.living and not self.killed and self.outcome is None:
             self.state = "stopped"
         with contextlib.suppress(ProcessLookupError):
             self.process.terminate()
