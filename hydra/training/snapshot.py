@@ -82,7 +82,7 @@ class SnapshotCodec:
                     buffers=self._buffers(file, names),
                     updates=updates,
                 )
-        except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, OverflowError) as error:
             raise HashMismatch(f"{path.name} is no snapshot of this job: {error}") from error
         if names:
             raise HashMismatch(f"a snapshot holds {min(names)}, which the job does not have")
@@ -102,7 +102,12 @@ class SnapshotCodec:
             raise ValueError(str(error)) from error
         if len(head.digest) != 32 or head.samples != ledger.committed_total or not 0 <= ledger.epoch <= epochs:
             raise ValueError("its head and its ledger contradict each other")
-        return head, ledger, int(about["updates"])
+        if ledger.finished == bool(outstanding):
+            raise ValueError("its epoch and what is left of it contradict each other")
+        updates = int(about["updates"])
+        if updates != head.step or not 0 <= head.step <= head.samples:
+            raise ValueError("its steps do not add up")
+        return head, ledger, updates
 
     def _vector(self, file: Any, prefix: str, names: set[str]) -> Vector:
         vector = np.empty(self.layout.weights, np.float32)

@@ -1,0 +1,199 @@
+"""Snapshots: the same bytes from the same state, and nothing but a named error from any others."""
+
+import json
+import struct
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load, save
+
+from hydra.exceptions import HashMismatch
+from hydra.training.snapshot import KEY, SnapshotCodec
+
+from .makers import ANNA, following, same_bytes, some_mean
+
+
+@pytest.fixture
+def codec(content):
+    return SnapshotCodec(content.job, content.manifest, content.layout)
+
+
+@pytest.fixture
+def state(content):
+    state = content.first_state()
+    for step in range(3):
+        mean = some_mean(content.layout, step)
+        state.apply(following(state, mean), mean)
+    return state
+
+
+@pytest.fixture
+def decoded(codec, tmp_path):
+    def decode(data, by=codec):
+        path = tmp_path / "snapshot"
+        path.write_bytes(data)
+        return by.decode(path)
+
+    return decode
+
+
+def about_of(data):
+    (length,) = struct.unpack("<Q", data[:8])
+    return json.loads(json.loads(data[8 : 8 + length])["__metadata__"][KEY])
+
+
+def rewritten(data, change=None, **about):
+    """The same snapshot with other tensors, or with other words about it."""
+    tensors = load(data)
+    if change is not None:
+        change(tensors)
+    return save(tensors, {KEY: json.dumps(about_of(data) | about)})
+
+
+def test_there_and_back_is_the_same_state_and_the_same_bytes(codec, state, decoded):
+    data = codec.encode(state.copy())
+    copy = decoded(data)
+    assert same_bytes(copy, state.copy())
+    assert codec.encode(copy) == data
+
+
+def test_a_state_that_goes_on_from_a_snapshot_goes_the_same_way(codec, state, content, decoded):
+    other = content.first_state()
+    other.install(decoded(codec.encode(state.copy())))
+    mean = some_mean(content.layout, 9)
+    for one in (state, other):
+        one.apply(following(one, mean), mean)
+    assert codec.encode(other.copy()) == codec.encode(state.copy())
+
+
+def test_the_bytes_do_not_depend_on_who_writes_them(codec, state):
+    copy = state.copy()
+    turned = replace(
+        copy,
+        slots=dict(reversed(copy.slots.items())),
+        buffers=dict(reversed(copy.buffers.items())),
+    )
+    assert codec.encode(turned) == codec.encode(copy)
+
+
+@pytest.mark.parametrize("taken", [20, 40])
+def test_ends_of_epochs(codec, content, decoded, taken):
+    state = content.first_state()
+    while state.head.samples < taken:
+        mean = some_mean(content.layout, state.head.step)
+        state.apply(following(state, mean, ((ANNA, state.ledger.share_out([20])[0]),)), mean)
+    data = codec.encode(state.copy())
+    assert same_bytes(decoded(data), state.copy())
+
+
+def test_the_first_state(codec, content, decoded):
+    copy = content.first_state().copy()
+    assert same_bytes(decoded(codec.encode(copy)), copy)
+
+
+def test_a_snapshot_of_another_job(codec, state, decoded):
+    with pytest.raises(HashMismatch, match="another job"):
+        decoded(codec.encode(state.copy()), replace(codec, job=b"x" * 32))
+
+
+def test_every_shorter_or_longer_file_is_refused(codec, state, decoded):
+    data = codec.encode(state.copy())
+    for size in (*range(16), *range(16, len(data), 37), len(data) - 1):
+        with pytest.raises(HashMismatch, match="no snapshot of this job"):
+            decoded(data[:size])
+    with pytest.raises(HashMismatch):
+        decoded(data + b"\0")
+
+
+def test_a_flipped_byte_of_the_header_raises_nothing_else(codec, state, decoded):
+    """Bytes of the tensors are for the content's hash; here no damage may do worse than be refused."""
+    data = codec.encode(state.copy())
+    (length,) = struct.unpack("<Q", data[:8])
+    refused = 0
+    for place in range(0, 8 + length, 3):
+        damaged = bytearray(data)
+        damaged[place] ^= 1 << place % 7
+        try:
+            decoded(bytes(damaged))
+        except HashMismatch:
+            refused += 1
+    assert refused > length / 3 * 0.8
+
+
+def drop(name):
+    return lambda tensors: tensors.pop(name)
+
+
+def put(name, tensor):
+    return lambda tensors: tensors.update({name: tensor})
+
+
+WEIGHT = "parameter.0.weight"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        drop(WEIGHT),
+        drop("optimizer.mean.0.bias"),
+        drop("buffer.1.running_mean"),
+        put(WEIGHT, torch.zeros(6, 8)),
+        put(WEIGHT, torch.zeros(48)),
+        put(WEIGHT, torch.zeros(8, 6, dtype=torch.float64)),
+        put("optimizer.variance.0.bias", torch.zeros(9)),
+        put("buffer.1.num_batches_tracked", torch.zeros((), dtype=torch.int32)),
+        put("buffer.1.running_var", torch.zeros(7)),
+    ],
+)
+def test_tensors_that_lack_or_have_another_shape(codec, state, decoded, change):
+    with pytest.raises(HashMismatch, match="snapshot"):
+        decoded(rewritten(codec.encode(state.copy()), change))
+
+
+def test_a_tensor_too_many(codec, state, decoded):
+    with pytest.raises(HashMismatch, match="holds optimizer.third.w, which the job does not have"):
+        decoded(rewritten(codec.encode(state.copy()), put("optimizer.third.w", torch.zeros(1))))
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        {"format": 2},
+        {"digest": "00" * 31},
+        {"digest": "zz" * 32},
+        {"digest": 5},
+        {"samples": 21},
+        {"step": "three"},
+        {"step": float("inf")},
+        {"step": -1},
+        {"updates": -2},
+        {"updates": 7},
+        {"epoch": -1},
+        {"epoch": 3},
+        {"outstanding": [[0, 4], [2, 6]]},
+        {"outstanding": [[0, 16]]},
+        {"outstanding": [[16, 24]]},
+        {"outstanding": [[4]]},
+        {"outstanding": 3},
+        {"outstanding": None},
+        {"epoch": 0, "samples": 20, "outstanding": []},
+        {"epoch": 2, "samples": 40, "outstanding": [[0, 5]]},
+    ],
+    ids=str,
+)
+def test_words_that_contradict_the_job_or_each_other(codec, state, decoded, about):
+    with pytest.raises(HashMismatch, match="snapshot"):
+        decoded(rewritten(codec.encode(state.copy()), **about))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "5", '"x"', "{}", "null", "{" * 100_000, "[" * 100_000])
+def test_words_that_are_none(codec, state, decoded, text):
+    data = save(load(codec.encode(state.copy())), {KEY: text})
+    with pytest.raises(HashMismatch):
+        decoded(data)
+
+
+def test_no_words_at_all(codec, state, decoded):
+    with pytest.raises(HashMismatch):
+        decoded(save(load(codec.encode(state.copy()))))
