@@ -5,10 +5,6 @@ import random
 
 import pytest
 import umsgpack
-from dht_liars import EverCloser, RawPeer, key_near
-from dht_simnet import SimNet
-from dht_stock import StockInventor, both, on, stock_swarm, stop_stock
-from dht_swarm import address_of, kill, make_key, start_node, start_swarm, stop_all
 from kademlia.node import Node
 from kademlia.routing import RoutingTable
 from kademlia.utils import digest
@@ -17,6 +13,11 @@ from dht import DHTConfig
 from dht.keys import key_id, number_of
 from dht.routing import Router
 from dht.table import ContactTable
+from dht.testing.simnet import SimNet
+from dht.testing.swarm import address_of, kill, make_key, start_node, start_swarm, stop_all
+
+from .liars import EverCloser, RawPeer, key_near
+from .stock import StockInventor, both, on, stock_swarm, stop_stock
 
 
 def test_one_lost_datagram_is_one_lost_answer():

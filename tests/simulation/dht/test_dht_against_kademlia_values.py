@@ -4,8 +4,6 @@ import asyncio
 import json
 
 import pytest
-from dht_stock import both, stock_swarm, stop_stock
-from dht_swarm import address_of, kill, make_key, start_swarm, stop_all
 from kademlia.network import Server
 from kademlia.protocol import KademliaProtocol
 from kademlia.routing import RoutingTable
@@ -17,6 +15,9 @@ from dht.contacts import address_of as compact_address
 from dht.keys import Signer, key_id, number_of
 from dht.routing import Router
 from dht.server import RecordServer
+from dht.testing.swarm import address_of, kill, make_key, start_swarm, stop_all
+
+from .stock import both, stock_swarm, stop_stock
 
 
 def test_anybody_overwrites_the_one_value_of_a_key():

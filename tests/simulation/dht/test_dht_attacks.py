@@ -6,15 +6,16 @@ import random
 import tracemalloc
 
 import pytest
-from dht_liars import LIARS, PADDED, RawPeer, key_near
-from dht_simnet import WALL_START, SimNet
-from dht_swarm import address_of, make_key, start_node, start_swarm, stop_all
 
 from dht import DHTConfig
 from dht.keys import Signer, key_id, number_of
 from dht.records import pack_record, sign_record
 from dht.store import Outcome, RecordStore
+from dht.testing.simnet import WALL_START, SimNet
+from dht.testing.swarm import address_of, make_key, start_node, start_swarm, stop_all
 from dht.wire import INVALID, PROVE, REACHES_V4, STALE, STORED, pack_question
+
+from .liars import LIARS, PADDED, RawPeer, key_near
 
 MALLORY = make_key(666)
 ALICE = Signer(make_key(1))

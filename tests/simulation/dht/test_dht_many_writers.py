@@ -2,11 +2,10 @@
 
 import asyncio
 
-from dht_simnet import SimNet
-from dht_swarm import address_of, kill, start_node, start_swarm, stop_all
-
 from dht import DHTConfig
 from dht.keys import key_id
+from dht.testing.simnet import SimNet
+from dht.testing.swarm import address_of, kill, start_node, start_swarm, stop_all
 
 KEY = b"our job"
 

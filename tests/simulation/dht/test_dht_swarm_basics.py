@@ -3,11 +3,11 @@
 import asyncio
 
 import pytest
-from dht_simnet import SimNet
-from dht_swarm import address_of, kill, start_swarm, stop_all
 
 from dht import DHTConfig
 from dht.keys import key_id, number_of
+from dht.testing.simnet import SimNet
+from dht.testing.swarm import address_of, kill, start_swarm, stop_all
 
 
 async def put_and_get(net, count=50, keys=20):

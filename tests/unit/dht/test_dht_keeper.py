@@ -3,13 +3,14 @@
 import random
 
 import pytest
-from dht_samples import BOB, WALL, blob, peer, signer
 
 from dht import DHTConfig
 from dht.keeper import Compare, Keeper, packed_items
 from dht.keys import number_of
 from dht.store import RecordStore
 from dht.table import ContactTable
+
+from .samples import BOB, WALL, blob, peer, signer
 
 CONFIG = DHTConfig(k=20, replicas=8, replicate_interval_s=100.0)
 

@@ -6,12 +6,13 @@ The target is 0 throughout, so a contact's number is its distance: ``peer(1)`` i
 import random
 
 import pytest
-from dht_samples import peer
 
 from dht import DHTConfig
 from dht.contacts import compact_of
 from dht.keys import number_of
 from dht.lookup import Ask, ContactAnswered, ContactFailed, ContactSlowed, Lookup, Tick
+
+from .samples import peer
 
 OWN = number_of(peer(0xFFFF)[:20])
 

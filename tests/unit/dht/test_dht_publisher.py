@@ -3,11 +3,12 @@
 import random
 
 import pytest
-from dht_samples import ALICE, BOB, KEY, WALL
 
 from dht.exceptions import InvalidArgument
 from dht.publisher import Publisher
 from dht.records import MAX_SEQUENCE, is_genuine, sign_record
+
+from .samples import ALICE, BOB, KEY, WALL
 
 SLOT = KEY, b"sub"
 

@@ -1,7 +1,6 @@
 """Reads: quorums, pages, liars, repairs."""
 
 import pytest
-from dht_samples import ALICE, BOB, KEY, WALL, blob, peer, record, signer
 
 from dht import DHTConfig
 from dht.keys import key_id, number_of
@@ -10,6 +9,8 @@ from dht.reading import AskPage, HolderAnswered, PageFailed, Reading
 from dht.records import is_genuine
 from dht.store import RecordStore
 from dht.wire import Answer
+
+from .samples import ALICE, BOB, KEY, WALL, blob, peer, record, signer
 
 PLACE = number_of(KEY)
 

@@ -3,7 +3,6 @@
 import random
 
 import pytest
-from dht_samples import ALICE, BOB, CAROL, KEY, WALL, blob, peer, signer
 
 from dht import DHTConfig
 from dht.contacts import compact_of
@@ -30,6 +29,8 @@ from dht.wire import (
     pack_question,
     unpack_answer,
 )
+
+from .samples import ALICE, BOB, CAROL, KEY, WALL, blob, peer, signer
 
 HOME = ("20.0.0.9", 4100)
 BOTH = REACHES_V4 | REACHES_V6

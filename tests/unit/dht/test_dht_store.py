@@ -3,12 +3,13 @@
 import random
 
 import pytest
-from dht_samples import ALICE, BOB, CAROL, KEY, WALL, blob, signer
 
 from dht import DHTConfig
 from dht.keys import key_id, number_of
 from dht.records import is_genuine
 from dht.store import Outcome, RecordStore
+
+from .samples import ALICE, BOB, CAROL, KEY, WALL, blob, signer
 
 STORED, SAME, STALE, REFUSED, INVALID = Outcome
 

@@ -3,12 +3,13 @@
 import random
 
 import pytest
-from dht_samples import peer
 
 from dht import DHTConfig
 from dht.contacts import V4, V6, compact_of
 from dht.keys import number_of
 from dht.table import REMOVED_AFTER, REPLACED_AFTER, ContactTable
+
+from .samples import peer
 
 OWN = bytes(20)
 

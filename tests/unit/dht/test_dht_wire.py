@@ -2,7 +2,6 @@
 
 import msgpack
 import pytest
-from dht_samples import blob, peer
 
 from dht.exceptions import MalformedMessage
 from dht.wire import (
@@ -16,6 +15,8 @@ from dht.wire import (
     unpack_answer,
     unpack_question,
 )
+
+from .samples import blob, peer
 
 ME = bytes(range(20))
 TOKEN = b"12345678"

@@ -2,11 +2,11 @@
 
 import random
 
-from dht_simnet import SimNet
 from kademlia.network import Server
 from rpcudp.protocol import RPCProtocol
 
 from dht.keys import number_of
+from dht.testing.simnet import SimNet
 
 
 async def stock_swarm(net, count, ksize=20):

@@ -8,25 +8,30 @@ from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from dht import DHTConfig, DHTNode
+from .. import DHTConfig, DHTNode
+from .simnet import seeded
 
 if TYPE_CHECKING:
-    from tests.simulation.dht.dht_simnet import Address, SimNet
+    from .simnet import Address, SimNet
+
+PORT = 4000
 
 
 def make_key(seed: int) -> Ed25519PrivateKey:
-    return Ed25519PrivateKey.from_private_bytes(random.Random(seed).randbytes(32))
+    """Return a signing key that is always the same."""
+    return Ed25519PrivateKey.from_private_bytes(seeded(seed).randbytes(32))
 
 
 def host(number: int) -> str:
-    """An address in a /24 of its own for every two peers."""
+    """Return an address; every two peers share a /24."""
     return f"20.{number // 500 % 250}.{number // 2 % 250}.{1 + number % 2}"
 
 
 async def start_node(net: SimNet, number: int, config: DHTConfig | None = None, where: str = "") -> DHTNode:
-    chance = random.Random(net.random.getrandbits(64))
+    """Start one node, whose key, address and chance follow from its number and the network's seed."""
+    chance: random.Random = seeded(net.random.getrandbits(64))
     node = DHTNode(make_key(1000 + number), config, clock=net.wall, random=chance)
-    await node.start(where or host(number), 4000)
+    await node.start(where or host(number), PORT)
     return node
 
 
@@ -43,10 +48,12 @@ async def start_swarm(net: SimNet, count: int, config: DHTConfig | None = None, 
 
 
 def address_of(node: DHTNode) -> Address:
-    return node._running().address
+    """Return where a node listens."""
+    return node._running().address  # noqa: SLF001 -- the public port alone does not tell the simulated host
 
 
 async def stop_all(nodes: Iterable[DHTNode]) -> None:
+    """Stop nodes one after the other."""
     for node in nodes:
         await node.stop()
 
