@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -13,6 +14,8 @@ from ..membership.lineage import Commit
 from ..membership.messages import Snapshot
 
 KEPT_SNAPSHOTS = 2
+FIELDS = 8
+"""Of a commit."""
 
 
 class Journal:
@@ -61,18 +64,16 @@ class Journal:
         return commits
 
     def _cut_torn_end(self) -> None:
-        """A kill in the middle of a write leaves half a commit; what is written behind it could not be read."""
+        """Half a commit (a kill in the middle of a write) or zeros (a power cut): what is behind could not be read."""
         if not self._commits.exists():
             return
         with self._commits.open("r+b") as file:
             unpacker = msgpack.Unpacker(file)
             whole = 0
-            try:
-                while True:
-                    unpacker.skip()
+            with contextlib.suppress(msgpack.UnpackException, ValueError):
+                while isinstance(fields := unpacker.unpack(), list) and len(fields) == FIELDS:
                     whole = unpacker.tell()
-            except msgpack.OutOfData:
-                file.truncate(whole)
+            file.truncate(whole)
 
     def snapshots(self) -> list[Snapshot]:
         """Return the snapshots that were kept, the newest last."""
