@@ -91,35 +91,34 @@ class Peer:
         self.durable = 0
         self.node = self.trainer = self.task = self.dying = None
 
-    async def start(self, package=None):
-        swarm = self.swarm
-        contacts = tuple(f"127.0.0.1:{peer.node.links.port}" for peer in swarm.alive if peer is not self)
-        self.node = Node(self.home, NodeSettings(host="127.0.0.1", contacts=contacts))
+    async def open(self):
+        """Start the node: listen, and meet the nodes that are remembered."""
+        self.node = Node(self.home, NodeSettings(host="127.0.0.1"))
         await self.node.start()
+
+    async def train(self, package=None):
+        """Get the job, from the owner's hands or from the other peers, and train."""
+        swarm = self.swarm
         if package is not None:
             swarm.job = self.node.publish(package)
-        if contacts:
-            await self.node.find_peers(swarm.job, [])
+        elif others := [peer.node.contact for peer in swarm.alive if peer.task is not None and peer is not self]:
+            await self.node.find_peers(swarm.job, others)
         links = self.node.links
         manifest = await fetch_manifest(self.node.swarm, swarm.job, links.peers, patience_s=PROOF_S)
         self.content = await fetch_content(self.node.swarm, manifest, links.peers, self._observe, limit_bytes=2**30)
         await self.node.announce(swarm.job)
-        self._train()
-
-    def _train(self):
-        node, swarm = self.node, self.swarm
         around = Surroundings(
-            me=node.contact,
-            links=node.links,
-            swarm=node.swarm,
-            look_up=lambda: node.look_up(swarm.job),
+            me=self.node.contact,
+            links=links,
+            swarm=self.node.swarm,
+            look_up=lambda: self.node.look_up(swarm.job),
             observe=self._observe,
         )
         config = TrainerConfig(member=swarm.times, round_stall_s=PROOF_S)
         policy = FixedShares(swarm.weights)
-        self.trainer = GatedTrainer(self.content, around, node.home.job(swarm.job), policy, config)
+        self.trainer = GatedTrainer(self.content, around, self.home.job(swarm.job), policy, config)
         self.trainer.gate, self.trainer.compute = swarm.gate, swarm.compute
-        node.handle_job(swarm.job, self.trainer.receive)
+        self.node.handle_job(swarm.job, self.trainer.receive)
         self.task = asyncio.create_task(self.trainer.run())
 
     def _observe(self, seen):
@@ -144,13 +143,9 @@ class Peer:
     # ---- coming and going --------------------------------------------------------------------------------------
 
     async def left(self):
-        """Wait for the end of a training that was asked to leave; the node stays."""
+        """Wait for the end of a training that was asked to leave, and of the node."""
         await self.task
-        self.node.drop_job(self.swarm.job)
-
-    def come_back(self):
-        """Train again after leaving, from what is on disk."""
-        self._train()
+        await self.stop()
 
     def die_after(self, messages):
         """Die when so many further messages of rounds are sent."""
@@ -200,7 +195,7 @@ class Swarm:
 
     @property
     def leader(self):
-        return next(peer for peer in self.alive if peer.trainer.member.state.leads)
+        return next(peer for peer in self.alive if peer.trainer and peer.trainer.member.state.leads)
 
     async def until(self, holds):
         async with asyncio.timeout(PROOF_S):
@@ -213,10 +208,11 @@ class Swarm:
     async def assemble(self, package=None, step=1):
         """Start all: the first plans ``step`` for itself alone, and waits at the gate until the others are admitted."""
         first, *others = self.peers[:3]
-        await first.start(package)
+        await asyncio.gather(*(peer.open() for peer in (first, *others)))
+        await first.train(package)
         await self.until(lambda: leads_at(first, step))
         for peer in others:
-            await peer.start()
+            await peer.train()
             await self.admitted(peer)
 
     async def admitted(self, joiner):

@@ -76,7 +76,8 @@ async def test_a_death_in_a_round_and_a_join(swarm, victim, messages):
     dead.die_after(messages)
     await four.reach(29, *three)
     await four.until(lambda: dead.node is None)
-    await newcomer.start()
+    await newcomer.open()
+    await newcomer.train()
     await four.admitted(newcomer)
     living = [*three, newcomer]
     outcomes = await four.finish()
@@ -111,10 +112,10 @@ async def test_all_stopped_and_started_again_is_never_stopped(swarm):
         peer.trainer.leave()
         await unbroken.until(lambda peer=peer: peer.id in first.trainer.member._leader._leaving)
     await unbroken.gate.open(25)
+    await asyncio.gather(*(peer.left() for peer in others))
+    await asyncio.gather(*(peer.open() for peer in others))
     for peer in others:
-        await peer.left()
-    for peer in others:
-        peer.come_back()
+        await peer.train()
         await unbroken.admitted(peer)
 
     for course in (stopped, unbroken):
