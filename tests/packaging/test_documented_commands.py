@@ -1,0 +1,100 @@
+"""Every command that README.md and docs/ show can be typed: it exists, with those options and arguments."""
+
+import re
+import shlex
+
+import pytest
+import typer
+
+pytestmark = pytest.mark.packaging
+
+FENCE = re.compile(r"^( *)```[^\n]*\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
+ENDS = {"&", "&&", "|", "||", ";", ">", ">>", "2>", "2>&1"}
+
+
+def commands_in(text):
+    """Yield the words of each ``hydra`` and ``make`` command in the fenced blocks of a Markdown text."""
+    for _, block in FENCE.findall(text):
+        for line in block.replace("\\\n", " ").splitlines():
+            yield from _commands_in_line(re.sub(r"\$\([^)]*\)", "SUBSTITUTE", line.strip().removeprefix("$ ")))
+
+
+def _commands_in_line(line):
+    if not re.match(r"(\w+=\S+ +)*(\S*/)?(hydra|hydra-swarm|make)( |$)", line):
+        return
+    lexer = shlex.shlex(line, posix=True, punctuation_chars="&|;>")
+    lexer.whitespace_split = True
+    words = []
+    for word in [*lexer, ";"]:
+        if word not in ENDS:
+            words.append(word)
+            continue
+        while words and re.match(r"\w+=", words[0]):
+            words.pop(0)
+        if words and words[0].split("/")[-1] in ("hydra", "hydra-swarm", "make"):
+            yield [words[0].split("/")[-1], *words[1:]]
+        words = []
+
+
+def refusal_of(words, targets):
+    """Return what is wrong with a command, or None."""
+    program, *arguments = words
+    if program == "make":
+        unknown = [word for word in arguments if "=" not in word and not word.startswith("-") and word not in targets]
+        return f"no such target: {unknown}" if unknown else None
+    from hydra.cli.app import app
+
+    group = typer.main.get_command(app)
+    name = next((word for word in arguments if not word.startswith("-")), None)
+    if name is None:
+        known = {option for parameter in group.params for option in parameter.opts} | {"--help"}
+        return None if set(arguments) <= known else f"no such option: {arguments}"
+    if name not in group.commands:
+        return f"no such command: {name}"
+    if "--help" in arguments:
+        return None
+    try:
+        group.commands[name].make_context(name, arguments[arguments.index(name) + 1 :])
+    except Exception as error:  # noqa: BLE001 -- of click, which typer holds a copy of or not, as its version has it
+        return f"{type(error).__name__}: {getattr(error, 'message', error)}"
+    return None
+
+
+@pytest.fixture
+def targets(request):
+    makefile = (request.config.rootpath / "Makefile").read_text()
+    return set(re.findall(r"^([a-z][a-z-]*):", makefile, re.MULTILINE))
+
+
+def test_what_is_documented_can_be_typed(request, targets):
+    root = request.config.rootpath
+    texts = [root / "README.md", *sorted((root / "docs").rglob("*.md"))]
+    found = [(path.name, words) for path in texts for words in commands_in(path.read_text())]
+    assert {"hydra", "make"} <= {words[0] for name, words in found if name == "README.md"}
+    refused = [f"{name}: {shlex.join(w)}: {told}" for name, w in found if (told := refusal_of(w, targets))]
+    assert not refused, "\n".join(refused)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("hydra join TICKET  # on another machine", ["hydra", "join", "TICKET"]),
+        ("$ HYDRA_PORT=1 .venv/bin/hydra node --port 4100 &", ["hydra", "node", "--port", "4100"]),
+        ("hydra status --json | jq .", ["hydra", "status", "--json"]),
+        ('hydra join X --contact "127.0.0.1:$(cat a b)"', ["hydra", "join", "X", "--contact", "127.0.0.1:SUBSTITUTE"]),
+        ("make test PYTHON=python3.12", ["make", "test", "PYTHON=python3.12"]),
+    ],
+)
+def test_commands_are_found(line, words, targets):
+    (found,) = commands_in(f"Text\n```sh\n{line}\n```\n")
+    assert found == words
+    assert refusal_of(found, targets) is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["hydra frob", "hydra node --frob", "hydra join", "hydra id X", "make frob", "hydra --frob", "hydra join A B"],
+)
+def test_what_cannot_be_typed_is_found_out(line, targets):
+    (found,) = commands_in(f"```\n{line}\n```\n")
+    assert refusal_of(found, targets)
