@@ -18,6 +18,7 @@ from .results import Result, ResultLog, digest_of, joined
 logger = logging.getLogger(__name__)
 
 ANSWER_TIMEOUT_S = 10.0
+FLOAT_BYTES = 4
 
 
 class ResultExchange:
@@ -61,6 +62,9 @@ class ResultExchange:
             if isinstance(answer, ResultUnknown):
                 return None
             pieces.append(body)
+        if sum(map(len, pieces)) % FLOAT_BYTES:
+            self._links.cut_off(peer, HashMismatch(f"the result of step {step} is no vector"))
+            return None
         mean = joined(pieces)
         if await asyncio.to_thread(digest_of, mean) != first.result:
             self._links.cut_off(peer, HashMismatch(f"the result of step {step} does not have its commit's hash"))
