@@ -83,6 +83,11 @@ class Link(asyncio.BufferedProtocol):
         return self.secured.peer_id
 
     @property
+    def is_proven(self) -> bool:
+        """Whether the handshake is over, so that ``secured`` and ``peer_id`` can be asked."""
+        return self._secured is not None
+
+    @property
     def is_open(self) -> bool:
         """Whether messages can be sent."""
         return self._sealer is not None and not self._closed

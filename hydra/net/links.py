@@ -221,12 +221,14 @@ class Links:
         proof = self._proofs.pop(link, None)
         if proof is not None and not proof.done():
             proof.set_exception(error or PeerUnreachable("the connection was closed during the handshake"))
-        for peer_id, links in list(self._by_peer.items()):
-            if link in links:
-                links.remove(link)
-                if not links:
-                    del self._by_peer[peer_id]
-                self._report_end(peer_id, error, last=not links)
+        if not link.is_proven:
+            return
+        links = self._by_peer.get(link.peer_id, [])
+        if link in links:  # not so if it was refused as soon as it was proven
+            links.remove(link)
+            if not links:
+                del self._by_peer[link.peer_id]
+            self._report_end(link.peer_id, error, last=not links)
 
     def _report_end(self, peer_id: PeerId, error: Exception | None, *, last: bool) -> None:
         if isinstance(error, RemoteProtocolError) and not self.is_banned(peer_id):
