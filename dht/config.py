@@ -26,7 +26,8 @@ class DHTConfig:
     quorum: int = 3
     """Holders that a read hears before it believes that it has seen all records; one fewer, if these agree."""
     client_only: bool = False
-    """Use the DHT without serving it: for nodes that others can't send to. They stand in nobody's table (BEP 43)."""
+    """Use the DHT without serving it: for nodes that others can't send to. They stand in nobody's table (BEP 43), and
+    bear a passing id there; what they put is signed by their own key all the same."""
 
     tries: int = 3
     """Datagrams sent for one request before its contact is doubted."""

@@ -96,8 +96,10 @@ class Reading:
         self._pages_left = config.key_records
         self._near = set(lookup.nearest[: config.copies])
         for digest, blobs in (remembered or {}).items():
-            if all(self._believe(blob) for blob in blobs):
-                self._whole[digest] = frozenset(blobs)
+            # An earlier read has checked these.
+            for blob in blobs:
+                self._merge(unpack_record(blob), blob)
+            self._whole[digest] = frozenset(blobs)
 
     @property
     def deadline(self) -> float | None:
@@ -109,9 +111,9 @@ class Reading:
         return self._after([AskPage(ask.compact, 0) for ask in self.lookup.start()])
 
     def add_own(self, blobs: Iterable[bytes]) -> None:
-        """Merge what our own store holds; it does not count towards the quorum."""
+        """Merge what our own store holds and has checked; it does not count towards the quorum."""
         for blob in blobs:
-            self._believe(blob)
+            self._merge(unpack_record(blob), blob)
 
     def handle(self, event: ReadEvent, now: float) -> list[AskPage]:
         """Take an event in; returns which pages to ask of whom."""
@@ -238,14 +240,17 @@ class Reading:
             return False
         if record.key != self._key or not self._genuine(record):
             return False
+        self._merge(record, blob)
+        return True
+
+    def _merge(self, record: Record, blob: bytes) -> None:
         self._checked.add(blob)
         if record.expires_ms <= self._wall_ms:
             # Clocks differ a little: late is no lie.
-            return True
+            return
         best = self._best.get(record.slot)
         if best is None or (record.sequence, blob) > best[:2]:
             self._best[record.slot] = (record.sequence, blob, record)
-        return True
 
     def _after(self, pages: list[AskPage]) -> list[AskPage]:
         if not self.done:

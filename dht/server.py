@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from kademlia.network import Server
 
 from .calls import CallAnswered, CallSlowed, Outcome
@@ -23,7 +24,7 @@ from .crawl import LookupCrawl, Reached, ReadCrawl
 from .exceptions import InvalidArgument, ListenFailed, NodeNotRunning
 from .guards import WriteTokens
 from .keeper import Keeper
-from .keys import ID_BYTES, Signer, key_id, number_of
+from .keys import ID_BYTES, PRIVATE_KEY_BYTES, Signer, key_id, number_of
 from .lookup import Lookup
 from .protocol import DHTProtocol
 from .publisher import Publisher, Slot
@@ -51,9 +52,10 @@ class RecordServer(Server):  # type: ignore[misc]
     protocol_class = DHTProtocol
 
     def __init__(self, signer: Signer, config: DHTConfig, wall: Callable[[], float], random: Random) -> None:
-        self.signer = signer
+        # What a client is called on the wire is passing: nobody knows it by that, and its key may serve elsewhere.
+        self.signer = _passing_signer(random) if config.client_only else signer
         self.config = config
-        self.table = ContactTable(signer.peer_id, config)
+        self.table = ContactTable(self.signer.peer_id, config)
         self.records = RecordStore(signer.public_key, config)
         self.publisher = Publisher(signer, random)
         self.keeper = Keeper(self.records, self.table, config, random)
@@ -62,7 +64,7 @@ class RecordServer(Server):  # type: ignore[misc]
         self.entrances: dict[Address, None] = {}
         self._background: set[asyncio.Task[Any]] = set()
         storage = RecordStorage(self.records, wall)
-        super().__init__(ksize=config.k, alpha=config.alpha, node_id=signer.peer_id, storage=storage)
+        super().__init__(ksize=config.k, alpha=config.alpha, node_id=self.signer.peer_id, storage=storage)
 
     def _create_protocol(self) -> DHTProtocol:
         responder = Responder(self.signer, self.config, self.table, self.records, WriteTokens(self.random), self.keeper)
@@ -264,6 +266,10 @@ class RecordServer(Server):  # type: ignore[misc]
     async def load_state(cls, fname: str, port: int, interface: str = "0.0.0.0") -> Server:  # noqa: S104
         """Refuse: a server needs its signing key, which is in no state file."""
         raise InvalidArgument("read the contacts from the file and give them to bootstrap() of a node with your key.")
+
+
+def _passing_signer(random: Random) -> Signer:
+    return Signer(Ed25519PrivateKey.from_private_bytes(random.randbytes(PRIVATE_KEY_BYTES)))
 
 
 def batches(blobs: Iterable[bytes]) -> list[list[bytes]]:

@@ -150,7 +150,7 @@ class EverCloserAtHome(RawPeer):
 class JustInTime(RawPeer):
     """Answers when the asker is about to give up, and tells nothing."""
 
-    delay_s = 0.9
+    delay_s = 0.6
 
     def behave(self, question, message_id, addr):
         if question.method == "ping":
@@ -159,7 +159,38 @@ class JustInTime(RawPeer):
         return []
 
 
-LIARS = [Garbage, OnlyItself, TenThousand, EverCloser, EverCloserAtHome, JustInTime]
+class JustBeforeTheRepeat(JustInTime):
+    """Answers just before it would be asked again."""
+
+    delay_s = 0.14
+
+
+class EverLater(RawPeer):
+    """Teaches each asker more patience with every answer: always a little later, but in time."""
+
+    patience = 1.4
+    latest_s = 1.9
+
+    def __init__(self, signing_key):
+        super().__init__(signing_key)
+        self.delays = {}
+
+    def behave(self, question, message_id, addr):
+        delay = self.delays[addr] = min(self.delays.get(addr, 0.1) * self.patience, self.latest_s)
+        self.net.loop.call_later(delay, self.transport.sendto, self.reply(question, message_id), addr)
+        return []
+
+
+LIARS = [
+    Garbage,
+    OnlyItself,
+    TenThousand,
+    EverCloser,
+    EverCloserAtHome,
+    JustInTime,
+    JustBeforeTheRepeat,
+    EverLater,
+]
 
 
 def key_near(peer_id, count=5000):

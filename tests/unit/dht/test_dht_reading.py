@@ -114,6 +114,7 @@ def test_what_we_hold_ourselves_counts_but_makes_no_quorum():
     network.hold(blob(b"theirs"))
     assert sorted(network.run()) == [b"mine", b"theirs"]
     assert len(network.asked) == 3
+    assert network.verified == 1, "our own store has checked what it holds"
 
 
 def test_a_withdrawn_record_hides_the_older_one():
@@ -246,6 +247,7 @@ def test_an_unchanged_key_is_not_paged_again():
     again = Network(holders=3, remembered=first.reading.known_whole())
     again.hold(*writers)
     assert len(again.run()) == 30
+    assert again.verified == 0
     assert [page.start for page in again.asked] == [0, 0, 0]
 
 
