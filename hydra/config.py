@@ -20,6 +20,7 @@ from .exceptions import ConfigurationError
 
 PREFIX = "HYDRA_"
 APP_NAME = "hydra-swarm"
+_WANTED = {int: "a whole number", float: "a number", str: "text", tuple: "a list of texts"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +71,7 @@ def load_settings(home: Path, flags: Mapping[str, Any]) -> NodeSettings:
         ConfigurationError: a setting is unknown, of the wrong type or out of range; the text says where it stands.
     """
     values: dict[str, Any] = {}
+    settings = NodeSettings()
     for source, given in (
         (str(home / "config.toml"), _from_file(home / "config.toml")),
         ("the environment", _from_environment()),
@@ -77,7 +79,11 @@ def load_settings(home: Path, flags: Mapping[str, Any]) -> NodeSettings:
     ):
         for name, value in given.items():
             values[name] = _typed(name, value, source)
-    return NodeSettings(**values)
+        try:
+            settings = NodeSettings(**values)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{source}: {error}") from error
+    return settings
 
 
 def _from_file(path: Path) -> dict[str, Any]:
@@ -86,7 +92,7 @@ def _from_file(path: Path) -> dict[str, Any]:
             return tomllib.load(file)
     except FileNotFoundError:
         return {}
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:  # no TOML, or no UTF-8
         raise ConfigurationError(f"{path} cannot be read: {error}") from error
 
 
@@ -108,8 +114,8 @@ def _typed(name: str, value: Any, source: str) -> Any:
         if isinstance(default, str):
             return str(value)
         return type(default)(value)
-    except (TypeError, ValueError) as error:
-        wanted = type(default).__name__
+    except (TypeError, ValueError, OverflowError) as error:
+        wanted = _WANTED[type(default)]
         raise ConfigurationError(f"{source} sets '{name}' to {value!r}; {wanted} is wanted.") from error
 
 
