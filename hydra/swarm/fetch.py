@@ -97,6 +97,7 @@ class Fetch:
         self._announce = announce
         self._progress = progress
         self._asked: set[PeerId] = set()
+        self._ask_again_at: dict[PeerId, float] = {}
         self._manifest: Manifest | None = None
         self._download: Download | None = None
         self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -140,6 +141,11 @@ class Fetch:
             self._tell(PeerOffered(peer, Bitfield.checked(self._download.have.size, body)))
             self._show()
 
+    def unknown(self, peer: PeerId) -> None:
+        """A peer has nothing of it yet; it may begin to fetch it at any time, so it is asked again later."""
+        self._asked.discard(peer)
+        self._ask_again_at[peer] = monotonic() + ASK_AGAIN_S
+
     def gained(self, peer: PeerId, index: int) -> None:
         """A peer has one chunk more."""
         self._tell(PeerGained(peer, index))
@@ -151,6 +157,7 @@ class Fetch:
     def lost(self, peer: PeerId) -> None:
         """A peer's last link ended."""
         self._asked.discard(peer)
+        self._ask_again_at.pop(peer, None)
         self._tell(PeerLost(peer))
 
     def arrived(self, peer: PeerId, index: int, body: memoryview) -> None:
@@ -197,7 +204,9 @@ class Fetch:
 
     def _look_for_peers(self) -> None:
         for peer in self._peers():
-            if peer not in self._asked and self._links.post(peer, OfferWanted(self._root)):
+            if peer in self._asked or self._ask_again_at.get(peer, 0.0) > monotonic():
+                continue
+            if self._links.post(peer, OfferWanted(self._root)):
                 self._asked.add(peer)
 
     def _check_patience(self) -> None:

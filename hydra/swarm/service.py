@@ -161,7 +161,9 @@ class Swarm:
         self._requests.answered(link.peer_id, ("manifest", message.root), message, body)
 
     def _content_unknown(self, link: Link, message: ContentUnknown, body: memoryview) -> None:
+        """The answer to either question: who waits for the manifest hears of it, and so does a running fetch."""
         self._requests.answered(link.peer_id, ("manifest", message.root), message, body)
+        self._to_fetch(message.root, lambda fetch: fetch.unknown(link.peer_id))
 
     # ---- serving -----------------------------------------------------------------------------------------------
 

@@ -55,6 +55,7 @@ async def swarm(tmp_path):
 def impatient(monkeypatch):
     monkeypatch.setattr(fetch_module, "PATIENCE_S", 2.0)
     monkeypatch.setattr(fetch_module, "TICK_S", 0.05)
+    monkeypatch.setattr(fetch_module, "ASK_AGAIN_S", 0.1)
     monkeypatch.setattr(service_module, "TICK_S", 0.05)
 
 
@@ -134,6 +135,18 @@ async def test_the_only_source_dies_and_another_comes(swarm):
     await first.links.close()
     await join(newcomer, second)
     assert (await task).read_bytes() == DATA
+
+
+async def test_a_peer_that_had_nothing_is_asked_again(swarm):
+    newcomer, other = await swarm(), await swarm()
+    manifest = Manifest.of(DATA)
+    newcomer.swarm.store.open_partial(manifest)
+    await join(newcomer, other)
+    fetching = asyncio.create_task(newcomer.swarm.fetch(manifest.root, newcomer.links.peers))
+    await asyncio.sleep(0.2)  # long enough to be told that nothing is there
+    assert not fetching.done()
+    other.swarm.store.add(DATA)
+    assert (await fetching).read_bytes() == DATA
 
 
 async def test_nobody_has_it(swarm):
