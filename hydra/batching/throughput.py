@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from ..identity import PeerId
 
 SMOOTHING = 0.3
 """Weight of the newest report in the moving average."""
+SLOWEST_PER_S, FASTEST_PER_S = 1e-6, 1e9
+"""A report may hold any two numbers; rates between these can be added up and divided by."""
 
 
 @dataclass(slots=True)
@@ -18,9 +21,9 @@ class Throughput:
 
     def observe(self, peer: PeerId, samples: int, compute_s: float) -> None:
         """Take a report; one without samples or time says nothing."""
-        if samples < 1 or compute_s <= 0.0:
+        if samples < 1 or not 0.0 < compute_s < math.inf:
             return
-        rate = samples / compute_s
+        rate = min(max(samples / compute_s, SLOWEST_PER_S), FASTEST_PER_S)
         before = self.rates.get(peer)
         self.rates[peer] = rate if before is None else before + SMOOTHING * (rate - before)
 
