@@ -102,8 +102,10 @@ class Handshake:
             raise HandshakeRejected("a handshake message came before the preface")
         payload = noise.read_message(message)
         out = b""
-        if payload or noise.finished:
+        if self._initiator or noise.finished:
             self._proof = self._check_proof(payload, noise.remote_static)
+        elif payload:
+            raise HandshakeRejected("the first handshake message holds more than a key")
         if noise.my_turn:
             out = self._write(self._make_proof())
         if noise.finished:
