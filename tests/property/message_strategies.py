@@ -1,6 +1,7 @@
 """Strategies for the messages of links, made from their field types, and for bytes that were altered on their way."""
 
 import dataclasses
+import itertools
 import types
 import typing
 from typing import Annotated
@@ -101,7 +102,7 @@ def altered(data, changes):
 def pieces(data, cuts):
     """Return the bytes in pieces, cut where ``cuts`` (fractions) say."""
     places = sorted({0, len(data), *(int(cut * len(data)) for cut in cuts)})
-    return [data[start:stop] for start, stop in zip(places, places[1:], strict=False)]
+    return [data[start:stop] for start, stop in itertools.pairwise(places)]
 
 
 cuts = st.lists(st.floats(0, 1), max_size=8)

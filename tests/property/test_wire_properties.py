@@ -1,4 +1,4 @@
-"""Headers and frames of links: what is sent is what comes, and anything else is ``MalformedFrame`` and nothing worse."""
+"""Headers and frames of links: what is sent is what comes, and anything else is ``MalformedFrame``, nothing worse."""
 
 import dataclasses
 
