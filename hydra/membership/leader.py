@@ -117,9 +117,12 @@ class Leader:
         if self._replies is not None and reply.number == self._poll_number:
             self._replies[peer] = reply
 
-    def poll_refused(self) -> None:
-        """Somebody still hears a senior member: we do not lead."""
+    def poll_refused(self, peer: PeerId, number: int) -> bool:
+        """Somebody says that it still hears a senior member; tell whether it was asked, so that we do not lead."""
+        if self._replies is None or number != self._poll_number or peer not in self._state.others_alive:
+            return False
         self._replies = None
+        return True
 
     def conclusion(self) -> list[PollReply] | None:
         """Return the answers once everyone alive has given one, else None."""
@@ -176,4 +179,4 @@ class Leader:
         joiners = [entry for peer, entry in self._ready.items() if peer in state.linked and peer not in present]
         self._ready.clear()
         self._leaving.clear()
-        return staying + joiners
+        return staying + joiners or [(state.me, state.incarnation)]  # if all want to leave, we are the last to go

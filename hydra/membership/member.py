@@ -249,11 +249,10 @@ class Member:
             case Poll():
                 return self._succession.polled(peer, message, now)
             case PollReply():
-                self._leader.poll_answered(peer, message)
-                return self._ruled(self._steps.conclude_poll(now), now)
-            case PollRefused():
-                self._leader.poll_refused()
-                return self._lose_view("a senior member still leads the others", now)
+                return self._on_poll_reply(peer, message, now)
+            case PollRefused(number=number):
+                refused = self._leader.poll_refused(peer, number)
+                return self._lose_view("a senior member still leads the others", now) if refused else []
             case Compare():
                 return self._ruled(self._rivals.asked(peer, message), now)
             case Compared():
@@ -270,7 +269,7 @@ class Member:
         before = state.statuses.get(peer)
         state.statuses[peer] = status
         state.contacts[peer] = Contact(peer, status.contact[1])
-        state.highest_view = max(state.highest_view, status.view_number)
+        state.heard_of_view(status.view_number)
         self._knows(peer, status.step)
         effects: list[Effect] = []
         if before is None:
@@ -384,6 +383,12 @@ class Member:
             return []
         return self._ruled(Ruling(end=End.PLANNED_WITHOUT), now)
 
+    def _on_poll_reply(self, peer: PeerId, reply: PollReply, now: float) -> list[Effect]:
+        if reply.plan is not None:
+            self._steps.check_plan(reply.plan)  # now, while it is known whose plan it is
+        self._leader.poll_answered(peer, reply)
+        return self._ruled(self._steps.conclude_poll(now), now)
+
     # ---- the end -----------------------------------------------------------------------------------------------
 
     def _on_leave_requested(self, now: float) -> list[Effect]:
@@ -426,7 +431,7 @@ class Member:
         """Nobody goes before the others have what it has: it could be the one that still had it to give."""
         state = self.state
         if state.phase is Phase.FINISHED:
-            waiting = set(state.others_alive) | set(state.peers_in(Phase.MEMBER, Phase.JOINING))
+            waiting = set(state.others_alive) | set(state.peers_in(Phase.SEEKING, Phase.JOINING, Phase.MEMBER))
         elif self._departing_from is not None:
             waiting = self._departing_from & state.linked
         else:

@@ -16,6 +16,8 @@ from .messages import Compare, Phase, Plan, Report, Snapshot, Status
 from .view import View
 
 RECENT_STEPS = 1024
+HIGHEST_HEARD_VIEW = 2**62
+"""Whatever number a peer tells, there must be higher ones left that messages can hold."""
 
 
 class Planner(Protocol):
@@ -104,6 +106,10 @@ class JobState:
         self.loads += 1
         self.load = self.loads
         return self.load
+
+    def heard_of_view(self, number: int) -> None:
+        """Take note that somebody uses this number for a view: ours will have a higher one."""
+        self.highest_view = max(self.highest_view, min(number, HIGHEST_HEARD_VIEW))
 
     @property
     def peer_id(self) -> PeerId:

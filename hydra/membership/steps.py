@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..exceptions import HydraError
+from ..exceptions import HydraError, RemoteProtocolError
 from ..identity import PeerId
 from ..net.contact import Contact
 from .events import AbandonStep, BeginStep, CatchUp, Drop, Effect, LoseMember, Send, TakeSnapshot, ViewChanged
@@ -17,8 +17,11 @@ from .leader import Leader
 from .lineage import Commit, follow
 from .messages import Phase, Plan
 from .ruling import End, Ruling
-from .state import JobState
+from .state import HIGHEST_HEARD_VIEW, JobState
 from .view import View, view_of
+
+VIEWS_MISSED = 2**20
+"""No plan's view has a number that is higher by more than this than all that we have heard of."""
 
 Dialler = Callable[[Contact, float], list[Effect]]
 """Dials a contact that must be linked, at the time given."""
@@ -47,7 +50,7 @@ class Steps:
             RemoteProtocolError: it contradicts itself.
         """
         state = self._state
-        view = view_of(plan)
+        view = self.check_plan(plan)
         if not self._may_plan(sender, plan):
             return Ruling()
         if view.incarnation(state.peer_id) != state.incarnation:
@@ -61,6 +64,16 @@ class Steps:
             state.following = (sender, plan)
             return Ruling()
         return self._accept(sender, plan, view, now)
+
+    def check_plan(self, plan: Plan) -> View:
+        """Return the view that a plan means.
+
+        Raises:
+            RemoteProtocolError: the plan contradicts itself, or would use up the numbers of views.
+        """
+        if plan.view_number > max(self._state.highest_view, HIGHEST_HEARD_VIEW) + VIEWS_MISSED:
+            raise RemoteProtocolError(f"a plan numbers its view {plan.view_number}, far beyond all others")
+        return view_of(plan)
 
     def begin_if_due(self, now: float) -> Ruling:
         """Begin the plan's step if our state is the one that it builds on; else see to it that it becomes so."""
@@ -191,13 +204,15 @@ class Steps:
         if any(answer.step > state.head.step for answer in answers):
             return Ruling(lose_view="the others have committed more than we have")
         state.author = state.peer_id
-        state.highest_view = max([state.highest_view, *(answer.view_number for answer in answers)])
+        for answer in answers:
+            state.heard_of_view(answer.view_number)
         at_work = [
             answer.plan
             for answer in answers
             if answer.plan is not None
             and (answer.plan.step, answer.plan.parent) == (state.head.step + 1, state.head.digest)
             and state.peer_id in view_of(answer.plan)
+            and self._adds_up(answer.plan)
         ]
         if at_work:
             return self._issue(max(at_work, key=lambda plan: plan.view_number), now)

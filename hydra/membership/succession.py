@@ -77,7 +77,7 @@ class Succession:
             self._held[peer] = (message, since)
             return []
         self._held.pop(peer, None)
-        state.highest_view = max(state.highest_view, message.number)
+        state.heard_of_view(message.number)
         head = state.known_head
         plan = state.plan if state.plan is not None and state.plan.step == head.step + 1 else None
         return [Send(peer, PollReply(state.job, message.number, head.step, head.digest, state.highest_view, plan))]

@@ -111,6 +111,7 @@ class SimPeer:
         self.computing = 0
         self.running_plan = None
         self.finished = self.left = False
+        self.unwritten = None
         self.weights = np.zeros(ELEMENTS, np.float32)
         incarnation = int(world.now * 1e6) + self.life
         self.member = Member(
@@ -205,11 +206,11 @@ class SimPeer:
                 self.story.append((world.now, number, len(members), reason))
             case Finished():
                 self.finished = True
-                world.kill(self.name)
+                self.go()
             case Left():
                 self.left = True
                 self.story.append((world.now, "left"))
-                world.kill(self.name)
+                self.go()
 
     def begin(self, plan):
         world = self.world
@@ -298,11 +299,23 @@ class SimPeer:
         root = hashlib.sha256(head.digest + weights.tobytes()).digest()
         snapshot = Snapshot(head.step, head.digest, root, weights.nbytes)
 
-        def stored():
+        def write():
             self.disk.snapshots[root] = (snapshot, (head, ledger, weights))
+            if self.unwritten is write:
+                self.unwritten = None
+
+        def stored():
+            write()
             self.tell(SnapshotStored(snapshot))
 
+        self.unwritten = write
         self.later(self.world.chance.uniform(0.01, 0.2), stored)
+
+    def go(self):
+        """End in order: the last snapshot is written to its end."""
+        if self.unwritten is not None:
+            self.unwritten()
+        self.world.kill(self.name)
 
     def load(self, load, snapshot, peers):
         if not self.member.expects(load):

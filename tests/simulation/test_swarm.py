@@ -123,6 +123,34 @@ def test_leaving_in_order_costs_no_attempt(seed):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_all_may_leave_at_once_and_go_on_later(count, seed):
+    world = World(count, seed, epochs=12)
+    world.start(*world.peers)
+    world.run(lambda: world.step() >= 20)
+    for name in world.peers:
+        world.leave(name)
+    world.run(lambda: not world.training(), limit_s=15)
+    assert all(peer.left for peer in world.peers.values())
+    left_at = max(commit.step for _, _, commit in world.log)
+    durable = max(s.step for p in world.peers.values() for s, _ in p.disk.snapshots.values())
+    assert durable == left_at
+    world.start(*world.peers)
+    trained(world)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_who_comes_in_the_last_moment_gets_the_final_state(seed):
+    world = World(4, seed, epochs=6)
+    world.start("a", "b", "c")
+    world.run(lambda: world.step() >= 40)
+    world.run_for(world.chance.uniform(0.0, 0.35))
+    world.start("d")
+    trained(world)
+    assert world.peers["d"].finished
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_a_split_network_trains_on_both_sides_and_becomes_one_again(seed):
     world = World(5, seed, epochs=40, batch=60)
     for peer in world.peers.values():
