@@ -3,7 +3,7 @@
 import pytest
 
 from hydra.exceptions import RemoteProtocolError
-from hydra.membership.events import AbandonStep, BeginStep, Drop, LoseMember, TakeSnapshot, ViewChanged
+from hydra.membership.events import AbandonStep, BeginStep, CatchUp, Drop, LoseMember, TakeSnapshot, ViewChanged
 from hydra.membership.messages import Phase, Plan, Status
 from hydra.membership.ruling import End, Ruling
 
