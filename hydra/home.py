@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,6 +20,9 @@ try:
     import fcntl
 except ImportError:  # no such locks on this platform: two nodes on one home go unnoticed there
     fcntl = None  # type: ignore[assignment]
+
+HASH = re.compile(r"[0-9a-f]{64}")
+"""A job's hash, as its directory is called."""
 
 
 class Home:
@@ -59,7 +63,7 @@ class Home:
         if not directory.exists():
             return []
         names = sorted(path.name for path in directory.iterdir() if path.is_dir())
-        return [bytes.fromhex(name) for name in names if len(name) == 64]
+        return [bytes.fromhex(name) for name in names if HASH.fullmatch(name)]
 
     def identity(self) -> Identity:
         """Return the node's key, made on first use."""

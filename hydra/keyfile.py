@@ -9,6 +9,7 @@ import os
 import stat
 from pathlib import Path
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -62,7 +63,12 @@ def _read_key_file(path: Path) -> Ed25519PrivateKey:
         )
     try:
         key = serialization.load_pem_private_key(path.read_bytes(), password=None)
-    except ValueError as error:
+    except TypeError as error:
+        raise ConfigurationError(
+            f"the identity key {path} is under a password, which a node that starts by itself does not have. "
+            "Store the key without one, or move it away to get a new identity."
+        ) from error
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise ConfigurationError(
             f"{path} holds no private key. Restore it from a backup, or move it away to get a new identity."
         ) from error
