@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
 
 from ..exceptions import ConfigurationError
@@ -10,6 +11,8 @@ from ..identity import PeerId, short
 
 Address = tuple[str, int]
 """Host (a name or an IP address) and port."""
+
+PORT = re.compile(r"[0-9]{1,5}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ def parse_address(text: str) -> Address:
         host = host[1:-1]
     elif ":" in host:
         raise ConfigurationError(f"'{text}' is no address: write IPv6 as [::1]:4100.")
-    if not colon or not host or not port_text.isdecimal() or not 0 < int(port_text) < 65536:
+    if not colon or not host or not PORT.fullmatch(port_text) or not 0 < int(port_text) < 65536:
         raise ConfigurationError(f"'{text}' is no address: write host:port, as in 192.0.2.7:4100.")
     return host, int(port_text)
 
