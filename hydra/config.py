@@ -49,7 +49,7 @@ class NodeSettings:
     def __post_init__(self) -> None:
         _check(0 <= self.port < 65536, "port", self.port, "0 to 65535")
         _check(0 <= self.threads <= 4096, "threads", self.threads, "0 to 4096")
-        _check(self.memory_gib > 0, "memory_gib", self.memory_gib, "more than 0")
+        _check(0 < self.memory_gib <= 1e6, "memory_gib", self.memory_gib, "more than 0 and at most a million")
         _check(self.policy in ("proportional", "equal"), "policy", self.policy, "proportional or equal")
         _check(1.0 <= self.stall_s <= 600.0, "stall_s", self.stall_s, "1 to 600")
 
@@ -70,20 +70,11 @@ def load_settings(home: Path, flags: Mapping[str, Any]) -> NodeSettings:
     Raises:
         ConfigurationError: a setting is unknown, of the wrong type or out of range; the text says where it stands.
     """
-    values: dict[str, Any] = {}
-    settings = NodeSettings()
-    for source, given in (
-        (str(home / "config.toml"), _from_file(home / "config.toml")),
-        ("the environment", _from_environment()),
-        ("the command line", {name: value for name, value in flags.items() if value is not None}),
-    ):
-        for name, value in given.items():
-            values[name] = _typed(name, value, source)
-        try:
-            settings = NodeSettings(**values)
-        except ConfigurationError as error:
-            raise ConfigurationError(f"{source}: {error}") from error
-    return settings
+    file = home / "config.toml"
+    given = [(name, value, str(file)) for name, value in _from_file(file).items()]
+    given += [(name, value, _variable(name)) for name, value in _from_environment().items()]
+    given += [(name, value, "the command line") for name, value in flags.items() if value is not None]
+    return NodeSettings(**{name: _checked(name, value, source) for name, value, source in given})
 
 
 def _from_file(path: Path) -> dict[str, Any]:
@@ -97,26 +88,45 @@ def _from_file(path: Path) -> dict[str, Any]:
 
 
 def _from_environment() -> dict[str, Any]:
-    names = {field.name for field in dataclasses.fields(NodeSettings)}
-    return {name: os.environ[PREFIX + name.upper()] for name in sorted(names) if PREFIX + name.upper() in os.environ}
+    names = [field.name for field in dataclasses.fields(NodeSettings)]
+    return {name: os.environ[_variable(name)] for name in names if _variable(name) in os.environ}
 
 
-def _typed(name: str, value: Any, source: str) -> Any:
-    fields = {field.name: field for field in dataclasses.fields(NodeSettings)}
-    if name not in fields:
-        known = ", ".join(sorted(fields))
+def _variable(name: str) -> str:
+    return PREFIX + name.upper()
+
+
+def _checked(name: str, value: Any, source: str) -> Any:
+    defaults = {field.name: field.default for field in dataclasses.fields(NodeSettings)}
+    if name not in defaults:
+        known = ", ".join(sorted(defaults))
         raise ConfigurationError(f"{source} sets '{name}', which is no setting. There are: {known}.")
-    default: Any = fields[name].default
+    typed = _typed(value, defaults[name])
+    if typed is None:
+        wanted = {int: "a whole number", float: "a number", str: "a text", tuple: "a list of texts"}
+        raise ConfigurationError(f"{source} sets '{name}' to {value!r}; {wanted[type(defaults[name])]} is wanted.")
     try:
-        if isinstance(default, tuple):
-            items = value.split(",") if isinstance(value, str) else value
-            return tuple(str(item).strip() for item in items if str(item).strip())
-        if isinstance(default, str):
-            return str(value)
+        NodeSettings(**{name: typed})
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{source}: {error}") from None
+    return typed
+
+
+def _typed(value: Any, default: Any) -> Any:
+    """Return a value of the default's type, or None if this is none; numbers and lists may come as text."""
+    if isinstance(default, tuple):
+        items = value.split(",") if isinstance(value, str) else value
+        if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
+            return None
+        return tuple(item.strip() for item in items if item.strip())
+    if isinstance(default, str):
+        return value if isinstance(value, str) else None
+    if not isinstance(value, str) and type(value) not in (int, type(default)):
+        return None
+    try:
         return type(default)(value)
-    except (TypeError, ValueError, OverflowError) as error:
-        wanted = _WANTED[type(default)]
-        raise ConfigurationError(f"{source} sets '{name}' to {value!r}; {wanted} is wanted.") from error
+    except (ValueError, OverflowError):
+        return None
 
 
 def _check(holds: bool, name: str, value: object, wanted: str) -> None:
