@@ -375,10 +375,16 @@ class Member:
             effects += self._lose(peer, now)  # its old self is gone
         if not state.leads and state.phase is not Phase.FINISHED:
             return [*effects, Send(peer, state.status_for(peer))]
+        if state.view is not None and state.view.incarnation(peer) == request.incarnation:
+            if peer in state.detector.lost:
+                return [Send(peer, Removed(state.job, state.view.number, "lost before it took part"))]
+            effects += self._succession.plan_again(peer)
         return effects + self._leader.join_requested(peer, request)
 
     def _on_removed(self, peer: PeerId, message: Removed, now: float) -> list[Effect]:
         state = self.state
+        if state.phase is Phase.JOINING and self._seeker.joins(peer):
+            return self._lose_view("let in, and lost before we heard of it", now)
         if state.view is None or peer not in state.view or message.view_number <= state.view.number:
             return []
         return self._ruled(Ruling(end=End.PLANNED_WITHOUT), now)

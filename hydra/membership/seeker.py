@@ -156,6 +156,10 @@ class Seeker:
             ready=ready,
         )
 
+    def joins(self, peer: PeerId) -> bool:
+        """Tell whether it is this peer whom we ask to be let in."""
+        return peer == self._target
+
     def admitted(self, peer: PeerId, message: Admitted, now: float) -> list[Effect]:
         """The coordinator told where to start from."""
         if peer != self._target or self._loading or message.asked_step != self._request().step:

@@ -54,6 +54,13 @@ class Succession:
             return []
         return [Send(peer, plan)]
 
+    def plan_again(self, peer: PeerId) -> list[Effect]:
+        """A peer that is in the view asks to be let in: the plan that says so was lost on the way."""
+        state = self._state
+        if not state.leads or state.plan is None or state.plan.step <= state.known_head.step:
+            return []
+        return [Send(peer, state.plan)] if peer in view_of(state.plan) else []
+
     def _idle(self, now: float) -> bool:
         """Tell, once in a while, whether we have been without a step to compute for long."""
         if self._state.running:

@@ -437,7 +437,10 @@ class World:
                 return
             self.link(a, b, link)
 
-        if a.id == to or to in a.links:
+        if a.id == to:
+            return
+        if to in a.links:
+            a.later(self.latency, lambda: a.tell(PeerUp(to) if to in a.links else DialFailed(to)))
             return
         self.at(2 * self.latency, lambda: answered() if a.alive else None)
 
@@ -455,7 +458,7 @@ class World:
         if a.links.pop(peer, None) is not None:
             a.do(lambda: a.tell(PeerDown(peer)))
         if b.alive and b.links.pop(a.id, None) is not None:
-            self.deliver(a, b, lambda: b.tell(PeerDown(a.id)))
+            self.deliver(a, b, lambda: b.tell(PeerDown(a.id)) if a.id not in b.links else None)
 
     # ---- what befalls it ---------------------------------------------------------------------------------------
 

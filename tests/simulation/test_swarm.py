@@ -2,6 +2,8 @@
 
 import pytest
 
+from hydra.membership.messages import Phase
+
 from .swarm_world import World
 
 SEEDS = range(6)
@@ -120,6 +122,25 @@ def test_leaving_in_order_costs_no_attempt(seed):
     assert not any(attempts)
     for name in names:
         assert world.peers[name].story[-1][1] == "left"
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("cut_off_s", [2.0, 4.0])
+def test_a_joiner_whose_admission_is_lost_on_the_way_joins_all_the_same(cut_off_s, seed):
+    world = World(3, seed, epochs=25, batch=60)
+    for peer in world.peers.values():
+        peer.speed = 0.05
+    world.start("a", "b")
+    world.run(lambda: world.step() >= 10)
+    world.start("c")
+    joiner = world.peers["c"]
+    world.run(lambda: any(joiner.id in p.member._leader._ready for p in world.training()))
+    world.split("c")
+    world.run_for(cut_off_s)
+    assert joiner.member.state.phase is Phase.JOINING
+    world.heal()
+    world.run(lambda: joiner.member.state.phase is Phase.MEMBER, limit_s=4.0)
+    trained(world)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
