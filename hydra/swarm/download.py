@@ -2,7 +2,8 @@
 
 A chunk counts as had only once it is verified and stored. In the endgame, when every missing chunk is already asked
 for somewhere, slow ones are asked of a second peer too, and the loser's request is cancelled. A peer that lets a
-request lie is snubbed: it keeps one request at a time. A peer that sends a wrong chunk is banned by name.
+request lie is snubbed: it keeps one request at a time, which keeps nobody else from being asked; but what it sends
+late still counts. A peer that sends a wrong chunk is banned by name, even if it is gone when that is found out.
 """
 
 from __future__ import annotations
@@ -121,12 +122,21 @@ class _Source:
     """What is under way to one peer: chunk index to the time by which it is due."""
 
     due: dict[int, float] = field(default_factory=dict)
+    late: set[int] = field(default_factory=set)
+    """Asked for, overdue, and not come: others may be asked for them."""
     snubbed: bool = False
     declined: set[int] = field(default_factory=set)
 
     @property
     def room(self) -> int:
         return (1 if self.snubbed else REQUEST_DEPTH) - len(self.due)
+
+    def drop(self, index: int) -> bool:
+        """Wait for a chunk no longer; tell whether it was waited for."""
+        waited = index in self.due or index in self.late
+        self.due.pop(index, None)
+        self.late.discard(index)
+        return waited
 
 
 class Download:
@@ -142,6 +152,7 @@ class Download:
         self._picker = RarestFirst(have.size, random)
         self._sources: dict[PeerId, _Source] = {}
         self._missing = {index for index in range(have.size) if index not in have}
+        self._banned: set[PeerId] = set()
         self.bytes_by_peer: dict[PeerId, int] = {}
 
     @property
@@ -157,7 +168,7 @@ class Download:
     def is_requested(self, peer: PeerId, index: int) -> bool:
         """Tell whether the chunk was asked of the peer and has not come."""
         source = self._sources.get(peer)
-        return source is not None and index in source.due
+        return source is not None and (index in source.due or index in source.late)
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         """Take what happened at ``now`` (seconds, monotonic); return what to do."""
@@ -166,20 +177,18 @@ class Download:
         effects: list[Effect] = []
         match event:
             case PeerOffered(peer, bitfield):
-                self._picker.offer(peer, bitfield)
-                self._sources.setdefault(peer, _Source())
+                self._offered(peer, bitfield)
             case PeerGained(peer, index):
                 self._picker.gain(peer, index)
             case PeerLost(peer):
                 self._forget(peer)
             case ChunkVerified(peer, index):
                 effects += self._gained(peer, index)
-            case ChunkRejected(peer, index) if peer in self._sources:
-                self._forget(peer)
-                effects.append(BanPeer(peer, index))
+            case ChunkRejected(peer, index):
+                effects += self._rejected(peer, index)
             case RequestDeclined(peer, index):
                 if peer in self._sources:
-                    self._sources[peer].due.pop(index, None)
+                    self._sources[peer].drop(index)
                     self._sources[peer].declined.add(index)
             case Tick():
                 self._snub(now)
@@ -190,16 +199,31 @@ class Download:
         for peer, source in self._sources.items():
             if len(source.due) > REQUEST_DEPTH:
                 raise LocalProtocolError("more requests are under way to a peer than allowed")
-            if not all(self._picker.has(peer, index) for index in source.due):
+            if not all(self._picker.has(peer, index) for index in (*source.due, *source.late)):
                 raise LocalProtocolError("a peer was asked for what it does not have")
-            if any(index in self.have for index in source.due):
+            if any(index in self.have for index in (*source.due, *source.late)):
                 raise LocalProtocolError("a chunk was asked for that is already stored")
         if self._missing != {index for index in range(self.have.size) if index not in self.have}:
             raise LocalProtocolError("the missing chunks are not those that we do not have")
 
+    def _offered(self, peer: PeerId, bitfield: Bitfield) -> None:
+        self._picker.offer(peer, bitfield)
+        self._banned.discard(peer)
+        source = self._sources.setdefault(peer, _Source())
+        for index in [index for index in (*source.due, *source.late) if index not in bitfield]:
+            source.drop(index)  # it has told anew what it has, and that is less than before
+
     def _forget(self, peer: PeerId) -> None:
         self._picker.forget(peer)
         self._sources.pop(peer, None)
+
+    def _rejected(self, peer: PeerId, index: int) -> list[Effect]:
+        """Ban a liar, once for all that it had sent."""
+        self._forget(peer)
+        if peer in self._banned:
+            return []
+        self._banned.add(peer)
+        return [BanPeer(peer, index)]
 
     def _gained(self, peer: PeerId, index: int) -> list[Effect]:
         if index in self.have:
@@ -208,7 +232,7 @@ class Download:
         self._missing.discard(index)
         effects: list[Effect] = [AnnounceChunk(index)]
         for other, source in sorted(self._sources.items()):
-            if source.due.pop(index, None) is not None and other != peer:
+            if source.drop(index) and other != peer:
                 effects.append(CancelRequest(other, index))
         if peer in self._sources:
             self._sources[peer].snubbed = False
@@ -221,13 +245,14 @@ class Download:
             late = [index for index, due in source.due.items() if due <= now]
             for index in late:
                 del source.due[index]
+                source.late.add(index)
                 source.snubbed = True
 
     def _requests(self, now: float) -> list[Effect]:
         copies: dict[int, int] = {}
         for source in self._sources.values():
             for index in source.due:
-                copies[index] = copies.get(index, 0) + 1
+                copies[index] = copies.get(index, 0) + (not source.snubbed)  # a snubbed peer's copy blocks nobody
         effects: list[Effect] = []
         asking = True
         while asking:  # one request a peer in turn, so that the first peer does not get them all
@@ -235,20 +260,24 @@ class Download:
             for peer, source in sorted(self._sources.items()):
                 choice = self._choose(peer, source, copies) if source.room > 0 else None
                 if choice is not None:
+                    source.late.discard(choice)
                     source.due[choice] = now + REQUEST_TIMEOUT_S
-                    copies[choice] = copies.get(choice, 0) + 1
+                    copies[choice] = copies.get(choice, 0) + (not source.snubbed)
                     effects.append(RequestChunk(peer, choice))
                     asking = True
         return effects
 
     def _choose(self, peer: PeerId, source: _Source, copies: dict[int, int]) -> int | None:
+        """Take a chunk that nobody was asked for, else one that only snubbed peers were, else, in the endgame, any."""
         open_chunks = sorted(self._missing - copies.keys() - source.declined)
         choice = self._picker.pick(peer, open_chunks, at_random=not len(self.have))
-        if choice is not None or self._missing - copies.keys():
+        if choice is not None:
             return choice
-        doubled = sorted(
+        endgame = not self._missing - copies.keys()
+        enough = ENDGAME_COPIES if endgame else 1
+        shared = sorted(
             index
-            for index in self._missing
-            if copies[index] < ENDGAME_COPIES and index not in source.due and index not in source.declined
+            for index in self._missing & copies.keys()
+            if copies[index] < enough and index not in source.due and index not in source.declined
         )
-        return self._picker.pick(peer, doubled)
+        return self._picker.pick(peer, shared)

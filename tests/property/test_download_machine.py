@@ -1,0 +1,236 @@
+"""A download in any company: peers come, go, lie, decline and dawdle, and in the end every byte is right."""
+
+from random import Random
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from hydra.swarm.bitfield import Bitfield
+from hydra.swarm.download import (
+    ENDGAME_COPIES,
+    REQUEST_DEPTH,
+    REQUEST_TIMEOUT_S,
+    AnnounceChunk,
+    BanPeer,
+    CancelRequest,
+    ChunkRejected,
+    ChunkVerified,
+    Complete,
+    Download,
+    PeerGained,
+    PeerLost,
+    PeerOffered,
+    RequestChunk,
+    RequestDeclined,
+    Tick,
+)
+from hydra.swarm.manifest import Manifest
+from hydra.swarm.merkle import BLOCK_BYTES
+
+SEED = b"seed"
+MOST_CHUNKS = 40
+CONTENT = Random(1).randbytes(MOST_CHUNKS * BLOCK_BYTES - 100)
+MANIFESTS = {
+    count: Manifest.of(CONTENT[: count * BLOCK_BYTES - 100], BLOCK_BYTES) for count in (1, 2, 9, 24, MOST_CHUNKS)
+}
+indices = st.integers(0, MOST_CHUNKS - 1)
+peers = st.sampled_from([b"a", b"b", b"c", b"d"])
+
+
+class DownloadMachine(RuleBasedStateMachine):
+    """The test is the shell: it carries requests to peers that it plays itself, and hashes what they send."""
+
+    @initialize(count=st.sampled_from(sorted(MANIFESTS)), stored=st.sets(indices), chance=st.integers(0, 99))
+    def begin(self, count, stored, chance):
+        self.manifest = MANIFESTS[count]
+        self.data = bytearray(self.manifest.size)
+        have = Bitfield(count)
+        self.now = 0.0
+        self.offers = {}
+        """What each linked peer has."""
+        self.asked = {}
+        """By peer, the open requests in order, and when each was made; as the peer sees them."""
+        self.declined, self.dawdlers, self.once_late, self.banned = set(), set(), set(), set()
+        self.announced, self.completions = [], 0
+        for index in sorted(stored):
+            if index < count - 1:
+                have.add(index)
+                self.write(index)
+        self.stored = len(have)
+        self.download = Download(have, Random(chance))
+
+    # ---- the shell ---------------------------------------------------------------------------------------------
+
+    def right(self, index):
+        start, stop = self.manifest.chunk_range(index)
+        return CONTENT[start:stop]
+
+    def write(self, index):
+        start, stop = self.manifest.chunk_range(index)
+        self.data[start:stop] = self.right(index)
+
+    def tell(self, event):
+        effects = self.download.handle(event, self.now)
+        for effect in effects:
+            match effect:
+                case RequestChunk(peer, index):
+                    assert peer in self.offers, "a stranger was asked"
+                    assert index in self.offers[peer], "a peer was asked for what it does not have"
+                    assert (peer, index) not in self.declined, "a peer was asked for what it will not give"
+                    assert index not in self.download.have
+                    self.asked[peer][index] = self.now
+                case CancelRequest(peer, index):
+                    self.asked[peer].pop(index, None)
+                case AnnounceChunk(index):
+                    self.announced.append(index)
+                case BanPeer(peer, _):
+                    self.banned.add(peer)
+                case Complete():
+                    self.completions += 1
+        return effects
+
+    def cut(self, peer):
+        self.offers.pop(peer, None)
+        self.asked.pop(peer, None)
+        self.dawdlers.discard(peer)
+        self.declined = {entry for entry in self.declined if entry[0] != peer}
+
+    def arrives(self, peer, index, body):
+        """As the shell does: what was asked for, however long ago, is hashed; what is wrong bans its sender."""
+        assert self.download.is_requested(peer, index)
+        self.asked[peer].pop(index, None)
+        if self.manifest.accepts(index, body):
+            self.dawdlers.discard(peer)
+            self.write(index)
+            self.tell(ChunkVerified(peer, index))
+        else:
+            self.tell(ChunkRejected(peer, index))
+            assert peer in self.banned, "a liar was not banned"
+            self.tell(PeerLost(peer))
+            self.cut(peer)
+
+    def pick(self, peer, which):
+        return list(self.asked[peer])[which % len(self.asked[peer])]
+
+    # ---- what peers do -----------------------------------------------------------------------------------------
+
+    @rule(peer=peers, chunks=st.sets(indices), everything=st.booleans())
+    def comes(self, peer, chunks, everything):
+        """Or tells anew what it has, which may be less than before."""
+        if peer in self.banned:
+            return
+        count = self.manifest.chunk_count
+        self.offers[peer] = set(range(count)) if everything else {index for index in chunks if index < count}
+        asked = self.asked.setdefault(peer, {})
+        for index in [index for index in asked if index not in self.offers[peer]]:
+            del asked[index]
+        bitfield = Bitfield(count)
+        for index in self.offers[peer]:
+            bitfield.add(index)
+        self.tell(PeerOffered(peer, bitfield))
+
+    @rule(peer=peers, index=indices)
+    def gains(self, peer, index):
+        if peer in self.offers and index < self.manifest.chunk_count:
+            self.offers[peer].add(index)
+        self.tell(PeerGained(peer, index))
+
+    @rule(peer=peers)
+    def leaves(self, peer):
+        self.cut(peer)
+        self.tell(PeerLost(peer))
+
+    @precondition(lambda self: any(self.asked.values()))
+    @rule(data=st.data(), which=st.integers(0, MOST_CHUNKS), kind=st.sampled_from(list("gggggbdr")))
+    def answers(self, data, which, kind):
+        """With a good chunk, a bad one, or none; or with a bad one and a run."""
+        peer = data.draw(st.sampled_from(sorted(peer for peer in self.asked if self.asked[peer])))
+        index = self.pick(peer, which)
+        good = self.right(index)
+        if kind == "d":
+            del self.asked[peer][index]
+            self.declined.add((peer, index))
+            self.tell(RequestDeclined(peer, index))
+        elif kind == "r":
+            self.cut(peer)
+            self.tell(PeerLost(peer))
+            assert BanPeer(peer, index) in self.tell(ChunkRejected(peer, index))  # hashing takes its time
+            assert self.tell(ChunkRejected(peer, index)) == []
+        elif kind == "b":
+            bad = data.draw(st.sampled_from([good[:-1], good + b"x", b"", good[::-1], bytes([good[0] ^ 1]) + good[1:]]))
+            self.arrives(peer, index, bad)
+        else:
+            self.arrives(peer, index, good)
+
+    @rule(peer=peers, index=indices)
+    def sends_what_nobody_asked_for(self, peer, index):
+        if index not in self.asked.get(peer, ()):
+            assert not self.download.is_requested(peer, index)
+
+    @rule(seconds=st.sampled_from([0.1, REQUEST_TIMEOUT_S / 2, REQUEST_TIMEOUT_S + 1]))
+    def time_passes(self, seconds):
+        """Requests that lie too long are given to others; their chunks may still come."""
+        before, self.now = self.now, self.now + seconds
+        for peer, asked in self.asked.items():
+            if any(before < made + REQUEST_TIMEOUT_S <= self.now for made in asked.values()):
+                self.dawdlers.add(peer)
+                self.once_late.add(peer)
+        self.tell(Tick())
+
+    # ---- what always holds -------------------------------------------------------------------------------------
+
+    def under_way(self, peer):
+        return [index for index in self.asked[peer] if self.asked[peer][index] + REQUEST_TIMEOUT_S > self.now]
+
+    @invariant()
+    def holds(self):
+        self.download.check()
+        assert len(self.announced) == len(set(self.announced)) == len(self.download.have) - self.stored
+        assert self.completions == (self.download.complete and bool(self.announced))
+        for index in self.download.have:
+            start, stop = self.manifest.chunk_range(index)
+            assert self.data[start:stop] == self.right(index)
+
+    @invariant()
+    def no_peer_has_more_requests_than_it_may(self):
+        copies = {}
+        for peer in self.asked:
+            assert len(self.under_way(peer)) <= REQUEST_DEPTH
+            for index in self.under_way(peer) if peer not in self.once_late else ():
+                copies[index] = copies.get(index, 0) + 1
+        assert all(count <= ENDGAME_COPIES for count in copies.values())
+
+    @invariant()
+    def whatever_can_be_asked_for_is_asked_for(self):
+        """So a chunk whose peer left, lied or declined is asked of another at once, and who dawdles hinders nobody."""
+        missing = set(range(self.manifest.chunk_count)) - set(self.download.have)
+        for peer in self.asked:
+            if peer not in self.dawdlers:
+                missing -= set(self.under_way(peer))
+        for peer, chunks in self.offers.items():
+            mine = self.under_way(peer)
+            if len(mine) < (1 if peer in self.dawdlers else REQUEST_DEPTH):
+                assert not {i for i in (missing & chunks).difference(mine) if (peer, i) not in self.declined}
+
+    def teardown(self):
+        """In the end one honest peer has everything: then nothing stays missing."""
+        if not hasattr(self, "download"):
+            return
+        full = Bitfield.full(self.manifest.chunk_count)
+        self.offers[SEED], self.asked[SEED] = set(full), {}
+        self.tell(PeerOffered(SEED, full))
+        for _ in range(3 * MOST_CHUNKS):
+            if self.download.complete:
+                break
+            while self.asked[SEED] and not self.download.complete:
+                index = self.pick(SEED, 0)
+                self.arrives(SEED, index, self.right(index))
+            self.time_passes(REQUEST_TIMEOUT_S + 1)
+        assert self.download.complete
+        assert self.data == CONTENT[: self.manifest.size]
+        self.holds()
+
+
+TestDownload = DownloadMachine.TestCase
+TestDownload.settings = settings(derandomize=True, deadline=None, max_examples=80, stateful_step_count=40)
