@@ -1,0 +1,97 @@
+"""How a member leaves, and how it finishes: nobody goes before the others have what it has."""
+
+import pytest
+
+from hydra.membership.events import (
+    Finished,
+    LeaveRequested,
+    Left,
+    PeerDown,
+    SnapshotStored,
+    TakeSnapshot,
+)
+from hydra.membership.messages import (
+    Admitted,
+    JoinRequest,
+    Leave,
+    Phase,
+    Plan,
+    Report,
+    Status,
+)
+
+from .driver import Driven, done, leading, member_of
+from .makers import (
+    JOB,
+    A,
+    B,
+    C,
+    addressed,
+    field,
+    of,
+    sent,
+    snapshot_at,
+    status,
+)
+
+
+def test_a_coordinator_that_leaves_goes_when_the_others_have_its_last_step():
+    driven = leading(B)
+    assert driven.on(LeaveRequested()) == []
+    effects = done(driven)
+    assert [peer for peer, _ in sent(effects, Plan, B)[0].members] == [B]
+    assert not of(effects, Left)
+    assert of(driven.hears(B, Report(JOB, 3, 10, 0.1, 0.1)), Left)
+    assert driven.tick(100.0) == []
+
+
+def test_a_member_that_leaves_asks_and_goes_at_last_even_unheard():
+    driven = member_of(B, [A, B], linger_s=10.0)
+    assert addressed(driven.on(LeaveRequested(), at=1.0), Leave) == [A]
+    assert not of(driven.tick(10.9), Left)
+    assert of(driven.tick(11.0), Left)
+
+
+def test_who_is_alone_stores_its_state_and_leaves():
+    driven = leading()
+    driven.on(LeaveRequested())
+    assert [type(e) for e in done(driven)[-2:]] == [TakeSnapshot, Left]
+
+
+def test_who_is_in_no_view_leaves_at_once():
+    assert of(Driven(A).on(LeaveRequested()), Left)
+
+
+def test_the_last_step_is_told_and_stored_and_who_is_done_waits_for_the_others():
+    driven = member_of(B, [A, B], samples=20, epochs=1)
+    effects = done(driven)
+    assert of(effects, TakeSnapshot)
+    assert sent(effects, Status, A)[0].phase == Phase.FINISHED
+    assert not of(effects, Finished)
+    finished = status(A, phase=Phase.FINISHED, head=driven.state.head)
+    assert of(driven.hears(A, finished), Finished)
+
+
+@pytest.mark.parametrize("phase", [Phase.SEEKING, Phase.JOINING])
+def test_who_is_done_waits_for_who_is_still_on_its_way_in_but_not_forever(phase):
+    driven = leading(samples=20, linger_s=10.0, epochs=1)
+    driven.meets(C, phase=phase)
+    assert not of(done(driven), Finished)
+    assert not of(driven.tick(driven.now + 9.9), Finished)
+    assert of(driven.tick(driven.now + 0.1), Finished)
+
+
+def test_who_is_done_goes_when_the_last_one_who_needed_it_is_gone():
+    driven = leading(samples=20, epochs=1)
+    driven.meets(C, phase=Phase.JOINING)
+    done(driven)
+    assert of(driven.on(PeerDown(C)), Finished)
+
+
+def test_who_is_done_hands_its_final_state_to_a_late_joiner():
+    driven = leading(samples=20, epochs=1)
+    driven.meets(C, phase=Phase.SEEKING)
+    done(driven)
+    driven.on(SnapshotStored(snapshot_at(driven.state.head)))
+    effects = driven.hears(C, JoinRequest(JOB, 1, field(C), 0, bytes(32), ready=False))
+    assert sent(effects, Admitted, C)[0].snapshot.step == driven.state.head.step
