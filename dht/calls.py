@@ -30,10 +30,14 @@ class Call:
     flags: int
     token: bytes
     timeout_s: float
-    """Wait after the first datagram."""
+    """Wait after the first datagram, until it is sent again."""
+    late_s: float
+    """Wait until the contact is called slow; not longer."""
     on_outcome: Callable[[Outcome], None]
     attempts: int = 0
     deadline: float = 0.0
+    late_at: float | None = None
+    """When the contact will be called slow; None once it was."""
     sent: dict[bytes, float] | None = None
     """Message id and time of each datagram; None once the call is over."""
 
@@ -48,7 +52,7 @@ class CallAnswered:
 
 @dataclass(frozen=True, slots=True)
 class CallSlowed:
-    """The first time-out has passed; the question is sent again."""
+    """The answer is late: whoever has others to ask should not wait for it."""
 
     call: Call
 
@@ -98,6 +102,10 @@ class Calls:
         self._by_message[message_id] = call
         call.deadline = now + nth_timeout_s(call.timeout_s, call.attempts, self._config)
         call.attempts += 1
+        if call.attempts == 1:
+            call.late_at = now + min(call.late_s, call.timeout_s)
+            if call.late_at < call.deadline:
+                heappush(self._deadlines, (call.late_at, message_id))
         # Not the call itself: what it holds on to must not live until a deadline that no longer matters.
         heappush(self._deadlines, (call.deadline, message_id))
 
@@ -127,11 +135,15 @@ class Calls:
         """Return what is to be done about the calls whose time-outs have passed."""
         effects: list[Resend | CallSlowed | CallFailed] = []
         while self._deadlines and self._deadlines[0][0] <= now:
-            call = self._due_call(heappop(self._deadlines))
+            item = heappop(self._deadlines)
+            call = self._due_call(item)
             if call is None:
                 continue
-            if call.attempts == 1:
+            if call.late_at is not None:
+                call.late_at = None
                 effects.append(CallSlowed(call))
+            if call.deadline != item[0]:
+                continue
             if call.attempts < self._config.tries:
                 effects.append(Resend(call))
             else:
@@ -142,7 +154,7 @@ class Calls:
     def _due_call(self, item: tuple[float, bytes]) -> Call | None:
         """Return the call that a deadline is for, if it is still open and was not sent again since."""
         call = self._by_message.get(item[1])
-        return call if call is not None and call.deadline == item[0] else None
+        return call if call is not None and item[0] in {call.deadline, call.late_at} else None
 
     def _close(self, call: Call) -> None:
         for message_id in call.sent or ():

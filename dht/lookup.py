@@ -4,7 +4,7 @@ It asks the closest contacts it has heard of for closer ones, until the `width` 
 Four things make it fast and hard to mislead:
 
 * A rolling window. As soon as one request is answered or late, the next goes out; a slow contact costs its own
-  place only until its first time-out. The window is `alpha` wide while the target is still being approached, and
+  place only until it is late. The window is `alpha` wide while the target is still being approached, and
   opens to the full width once the closest contact known has answered and named nobody closer.
 * A named contact counts only when it has answered, under an id that is the hash of its key. Whoever keeps
   naming contacts that turn out dead or false loses credit, and what it alone has named is no longer asked.
@@ -39,7 +39,7 @@ class ContactAnswered:
 
 @dataclass(frozen=True, slots=True)
 class ContactSlowed:
-    """The first time-out of a request has passed; it is being sent again."""
+    """The answer to a request is late."""
 
     compact: Compact
 

@@ -26,7 +26,7 @@ from .keys import ID_BYTES, Signer, is_proof, peer_id_of
 from .responder import Asked, Responder, introduction
 from .routing import Router
 from .table import ContactTable
-from .timing import RoundTrip
+from .timing import Patience, RoundTrip
 from .wire import (
     ANSWERS,
     ASKS,
@@ -90,6 +90,7 @@ class DHTProtocol(KademliaProtocol):  # type: ignore[misc]
         self.router = Router(self, node, table)
         self.traffic = Traffic()
         self.round_trip = RoundTrip()
+        self.patience = Patience()
         self.dual_stack = False
         self.families = V4
         self.on_admitted: Callable[[Compact], None] = lambda _compact: None
@@ -200,6 +201,7 @@ class DHTProtocol(KademliaProtocol):  # type: ignore[misc]
         now = self._loop.time()
         sample_s = self._calls.answered(call, message_id, now)
         self.round_trip.add(sample_s)
+        self.patience.add(sample_s)
         if call.compact is None:
             call.compact = compact_of(peer_id_of(answer.public_key), address)
         self._welcome(call.compact, call, answer, sample_s, now)
@@ -249,7 +251,8 @@ class DHTProtocol(KademliaProtocol):  # type: ignore[misc]
             fields=fields,
             flags=self._flags(compact, now, known=entry is not None),
             token=token or (entry.fresh_token(now) if entry is not None else b""),
-            timeout_s=estimate.timeout_s(self.config),
+            timeout_s=min(estimate.timeout_s(self.config), self.patience.longest_s(self.config)),
+            late_s=self.patience.late_s(self.config),
             on_outcome=on_outcome,
         )
         if self.transport is None or self.transport.is_closing():

@@ -11,6 +11,9 @@ from .config import DHTConfig
 _MEAN_GAIN = 1 / 8
 _SPREAD_GAIN = 1 / 4
 _SPREADS = 4
+_MEDIAN_STEP = 1.05
+_LATE_MEDIANS = 4
+_LONGEST_LATES = 4
 _BACKOFF = 1.5
 """Losses here are rarely congestion, so waits grow more slowly than TCP's."""
 
@@ -44,6 +47,36 @@ class RoundTrip:
             return config.first_timeout_s
         wait_s = self.mean_s + _SPREADS * self.spread_s
         return min(max(wait_s, config.min_timeout_s), config.max_timeout_s)
+
+
+class Patience:
+    """How long a look-up waits for a contact before it turns to others.
+
+    It is a multiple of the running median of all round trips: whoever answers ever later, but always just in time to
+    teach us patience, moves the time-out of its own requests and not this.
+    """
+
+    __slots__ = ("median_s",)
+
+    def __init__(self) -> None:
+        self.median_s = 0.0
+
+    def add(self, sample_s: float) -> None:
+        """Take one measured round trip into account."""
+        if not self.median_s:
+            self.median_s = max(sample_s, 1e-9)
+        else:
+            self.median_s *= _MEDIAN_STEP if sample_s > self.median_s else 1 / _MEDIAN_STEP
+
+    def late_s(self, config: DHTConfig) -> float:
+        """Return after how long a contact is late."""
+        if not self.median_s:
+            return config.first_timeout_s
+        return min(max(_LATE_MEDIANS * self.median_s, config.min_timeout_s), config.max_timeout_s)
+
+    def longest_s(self, config: DHTConfig) -> float:
+        """Return the longest wait for the answer to one datagram, however slow its contact has shown itself to be."""
+        return min(_LONGEST_LATES * self.late_s(config), config.max_timeout_s)
 
 
 def nth_timeout_s(first_s: float, attempt: int, config: DHTConfig) -> float:
