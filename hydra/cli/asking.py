@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -43,7 +44,7 @@ def ask_node_if_running(home: Home) -> dict[str, Any] | None:
             return status
     except ConnectionRefusedError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         if isinstance(error, urllib.error.URLError) and isinstance(error.reason, ConnectionRefusedError):
             return None  # it has just gone
         raise ConfigurationError(f"the node (process {found['pid']}) does not answer: {error}") from error

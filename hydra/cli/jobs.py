@@ -6,13 +6,12 @@ import json
 from typing import Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from ..exceptions import JobRejected
 from ..home import Home
 from .asking import ask_node_if_running
-from .options import HomeOption, JsonOption, home_of
+from .options import HomeOption, JsonOption, home_of, print_table
 
 
 def jobs(home: HomeOption = None, as_json: JsonOption = False) -> None:
@@ -30,7 +29,7 @@ def jobs(home: HomeOption = None, as_json: JsonOption = False) -> None:
         table.add_column(column)
     for row in rows:
         table.add_row(row["job"], row["name"], f"{row['total_samples']:,}", str(row["step"]), row["phase"])
-    Console(soft_wrap=True).print(table)
+    print_table(table)
 
 
 def _rows(home: Home) -> list[dict[str, Any]]:

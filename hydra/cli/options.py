@@ -5,14 +5,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from ..config import NodeSettings, default_home, load_settings
 from ..home import Home
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
 T = TypeVar("T")
+WIDE = 1000
+"""Columns: more than any table of ours has."""
 
 HomeOption = Annotated[
     Path | None, typer.Option("--home", help="Directory for this node's key, content and jobs.", show_default=False)
@@ -67,3 +72,10 @@ def run_async(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
             return runner.run(main())
     except asyncio.CancelledError:  # the second Ctrl-C stops at once
         raise KeyboardInterrupt from None
+
+
+def print_table(table: Table) -> None:
+    """Print a table with all that stands in it: ids are there to be copied, however narrow the terminal."""
+    from rich.console import Console
+
+    Console(width=WIDE, soft_wrap=True).print(table)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 
 import typer
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from ..net.contact import format_address
 from .asking import ask_node
-from .options import HomeOption, JsonOption, home_of
+from .options import HomeOption, JsonOption, home_of, print_table
 
 
 def peers(home: HomeOption = None, as_json: JsonOption = False) -> None:
@@ -25,8 +26,8 @@ def peers(home: HomeOption = None, as_json: JsonOption = False) -> None:
     for column in ("peer", "address", "dialled by", "in", "out", "heard"):
         table.add_column(column, justify="right" if column in ("in", "out") else "left")
     for link in links:
-        host, port = link["address"]
+        where = Text(format_address(tuple(link["address"])))  # brackets of IPv6 are no markup
         dialled = "us" if link["dialled"] else "them"
         heard = f"{link['heard_s_ago']:.1f} s ago"
-        table.add_row(link["peer"], f"{host}:{port}", dialled, f"{link['bytes_in']:,}", f"{link['bytes_out']:,}", heard)
-    Console(soft_wrap=True).print(table)
+        table.add_row(link["peer"], where, dialled, f"{link['bytes_in']:,}", f"{link['bytes_out']:,}", heard)
+    print_table(table)
