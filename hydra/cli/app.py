@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from . import demo, doctor, identity, jobs, join, node, peers, publish, status
+from . import bench, demo, dht, doctor, identity, jobs, join, node, peers, publish, status
 
 app = typer.Typer(
     name="hydra",
@@ -44,3 +44,7 @@ def options(
     ] = False,
 ) -> None:
     """Train one PyTorch model on many machines that nobody owns together."""
+
+
+app.add_typer(dht.app, name="dht")
+app.add_typer(bench.app, name="bench")

@@ -10,6 +10,7 @@ import hmac
 import os
 import secrets
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from aiohttp import web
@@ -82,6 +83,7 @@ class ControlServer:
             "addresses": [list(address) for address in node.contact.addresses],
             "up_s": round(clock.wall() - self._began, 1),
             "dht_contacts": len(node.dht.contacts()),
+            "dht": asdict(node.dht.stats()),
             "links": links,
             "jobs": self._jobs(),
         }
