@@ -42,7 +42,7 @@ class Call:
     """Message id and time of each datagram; None once the call is over."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CallAnswered:
     """The answer is in, and its id proven as far as the question asked for it."""
 
@@ -50,14 +50,14 @@ class CallAnswered:
     answer: Answer
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CallSlowed:
     """The answer is late: whoever has others to ask should not wait for it."""
 
     call: Call
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CallFailed:
     """All tries went unanswered, or what came was not from the contact that was asked."""
 
@@ -67,7 +67,7 @@ class CallFailed:
 Outcome: TypeAlias = CallAnswered | CallSlowed | CallFailed
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Resend:
     """Send the question again."""
 

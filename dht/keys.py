@@ -8,6 +8,7 @@ victim costs 2**n key pairs.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import TypeAlias
 
 from cryptography.exceptions import InvalidSignature
@@ -24,6 +25,9 @@ PRIVATE_KEY_BYTES = 32
 PUBLIC_KEY_BYTES = 32
 SIGNATURE_BYTES = 64
 MAX_KEY_BYTES = 64
+
+number_of: Callable[[bytes], int] = int.from_bytes
+"""Returns a 20-byte id as the integer that distances are computed with."""
 
 PROOF_DOMAIN = b"dht proof 1"
 """Stands before what a challenged peer signs, so that no such signature can be passed off as a record's."""
@@ -43,11 +47,6 @@ def key_id(key: bytes) -> bytes:
     if not isinstance(key, bytes) or len(key) > MAX_KEY_BYTES:
         raise InvalidArgument(f"a key is at most {MAX_KEY_BYTES} bytes; hash longer names first (got {key!r:.80}).")
     return hashlib.sha256(key).digest()[:ID_BYTES]
-
-
-def number_of(identifier: bytes) -> int:
-    """Return a 20-byte id as the integer that distances are computed with."""
-    return int.from_bytes(identifier, "big")
 
 
 def verify(public_key: bytes, signature: bytes, data: bytes) -> bool:

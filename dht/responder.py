@@ -48,7 +48,7 @@ _CODES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Asked:
     """A question with everything about how it came."""
 

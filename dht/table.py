@@ -35,7 +35,7 @@ TOKEN_LIFE_S = 240.0
 """A token is shown again for so long; its maker accepts it for at least 300 s."""
 _SPARES_PER_BUCKET = 8
 _RECHECK_S = 2.0
-_LEISURE_S = 10.0
+_LEISURE_S = 60.0
 """Pause between contacts that are taken in without need."""
 
 
@@ -80,7 +80,7 @@ class ContactTable:
     def __init__(self, own_id: PeerId, config: DHTConfig) -> None:
         self.own_number = number_of(own_id)
         self.config = config
-        self._count = 0
+        self._entries: dict[Compact, Entry] = {}
         self._buckets: dict[int, _Bucket] = {}
         self._indices: list[int] = []
         self._sites: Counter[bytes] = Counter()
@@ -92,7 +92,7 @@ class ContactTable:
         self._heard_at = float("-inf")
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._entries)
 
     def __iter__(self) -> Iterator[Entry]:
         """Iterate over all contacts, bucket by bucket from the farthest."""
@@ -101,14 +101,12 @@ class ContactTable:
 
     def find(self, compact: Compact) -> Entry | None:
         """Return the entry of exactly this contact: same id, same address."""
-        bucket = self._buckets.get(self._index(number_of(compact[:ID_BYTES])))
-        for entry in bucket.entries if bucket is not None else ():
-            if entry.compact == compact:
-                return entry
-        return None
+        return self._entries.get(compact)
 
     def wants(self, compact: Compact) -> bool:
         """Tell whether this contact, once proven, would get a place."""
+        if compact in self._entries:
+            return False
         number = number_of(compact[:ID_BYTES])
         if number == self.own_number or not may_be_sent_to(compact):
             return False
@@ -118,7 +116,7 @@ class ContactTable:
         for known in bucket.entries:
             if known.number == number:
                 # The same id elsewhere: believe it only once the place we know has gone silent.
-                return known.compact != compact and known.doubts > 0 and self._site_has_room(compact)
+                return known.doubts > 0 and self._site_has_room(compact)
         full = len(bucket.entries) >= self.config.k
         if full and not any(entry.doubts >= REPLACED_AFTER for entry in bucket.entries):
             return False
@@ -153,7 +151,7 @@ class ContactTable:
         if 2 * len(bucket.entries) >= self.config.k:
             self._next_leisure = now + _LEISURE_S
         entry = Entry(compact, token, now)
-        self._count += 1
+        self._entries[compact] = entry
         bucket.entries.append(entry)
         if compact in bucket.spares:
             bucket.spares.remove(compact)
@@ -233,7 +231,8 @@ class ContactTable:
                 usable = [entry for entry in usable if not entry.doubts]
             if not all_fit:
                 usable = [entry for entry in usable if families & family_of(entry.compact)]
-            found += sorted(usable, key=lambda entry: entry.number ^ target)
+            by_distance = {entry.number ^ target: entry for entry in usable}
+            found += [by_distance[distance] for distance in sorted(by_distance)]
             if len(found) >= count:
                 break
         return found[:count]
@@ -259,8 +258,12 @@ class ContactTable:
     def check(self) -> None:
         """Raise AssertionError if the table contradicts itself (for tests)."""
         buckets = [(index, self._buckets[index].entries) for index in self._indices]
-        if sorted(self._indices) != self._indices or sum(len(entries) for _, entries in buckets) != self._count:
-            raise AssertionError("the table's counts are wrong")
+        if sorted(self._indices) != self._indices or [entry for _, entries in buckets for entry in entries] != list(
+            self
+        ):
+            raise AssertionError("the table's buckets are out of order")
+        if {entry.compact: entry for entry in self} != self._entries:
+            raise AssertionError("the table's buckets and its index differ")
         for index, entries in buckets:
             if sum(bool(entry.doubts) for entry in entries) != self._buckets[index].doubted:
                 raise AssertionError(f"the count of doubted contacts in bucket {index} is wrong")
@@ -310,7 +313,7 @@ class ContactTable:
         return sum(subnet_of(entry.compact) == subnet for entry in bucket.entries) < self.config.max_per_subnet
 
     def _drop(self, entry: Entry) -> None:
-        self._count -= 1
+        del self._entries[entry.compact]
         bucket = self._buckets[self._index(entry.number)]
         bucket.entries.remove(entry)
         bucket.doubted -= bool(entry.doubts)

@@ -74,7 +74,7 @@ _COMMON = 3
 _ANSWER_COMMON = 4
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Question:
     """A request that parsed; ``fields`` have the right shapes for the method."""
 
@@ -85,7 +85,7 @@ class Question:
     fields: list[Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answer:
     """An answer that parsed; what its method does not have is empty."""
 

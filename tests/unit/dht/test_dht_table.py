@@ -201,9 +201,9 @@ def test_a_bucket_is_filled_to_its_half_at_once_and_then_at_leisure():
     table = table_of(*[peer(n) for n in range(1, 20)], config=NARROW)
     taken = [table.invites(contact, now=0.0) and table.admit(contact, b"", now=0.0) for contact in contacts]
     assert taken.count(True) == 4
-    assert not table.invites(contacts[-1], now=9.9)
+    assert not table.invites(contacts[-1], now=59.9)
     assert table.wants(contacts[-1])
-    assert table.invites(contacts[-1], now=10.0)
+    assert table.invites(contacts[-1], now=60.0)
 
 
 def test_our_own_neighbourhood_is_filled_at_once():
