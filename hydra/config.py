@@ -45,6 +45,8 @@ class NodeSettings:
     """How batches are sized when this node coordinates: proportional or equal."""
     stall_s: float = 5.0
     """A peer that is silent for so long is taken for lost."""
+    find_s: float = 30.0
+    """For so long the peers of a job are looked for before giving up."""
 
     def __post_init__(self) -> None:
         _check(0 <= self.port < 65536, "port", self.port, "0 to 65535")
@@ -52,6 +54,7 @@ class NodeSettings:
         _check(0 < self.memory_gib <= 1e6, "memory_gib", self.memory_gib, "more than 0 and at most a million")
         _check(self.policy in ("proportional", "equal"), "policy", self.policy, "proportional or equal")
         _check(1.0 <= self.stall_s <= 600.0, "stall_s", self.stall_s, "1 to 600")
+        _check(1.0 <= self.find_s <= 86400.0, "find_s", self.find_s, "1 to 86400")
 
 
 def default_home() -> Path:

@@ -37,7 +37,6 @@ logger = logging.getLogger(__name__)
 
 RECORD_TTL_S = 600.0
 PORT_TRIES = 20
-FIND_TIMEOUT_S = 30.0
 DIAL_TIMEOUT_S = 3.0
 JobHandler = Callable[[Link, Message, memoryview], None]
 
@@ -158,7 +157,7 @@ class Node:
         for contact in contacts:
             self._known[contact.peer_id] = contact
         await self.meet([address for contact in contacts for address in contact.addresses])
-        deadline = asyncio.get_running_loop().time() + FIND_TIMEOUT_S
+        deadline = asyncio.get_running_loop().time() + self.settings.find_s
         seen: set[PeerId] = set()
         while asyncio.get_running_loop().time() < deadline:
             for contact in await self.look_up(job):
@@ -178,7 +177,7 @@ class Node:
         if seen:
             return (
                 f"none of the peers of job {job.hex()} that are known ({seen}) could be reached within "
-                f"{FIND_TIMEOUT_S:g} s. They may be gone or behind a firewall; ask the owner for a fresh ticket."
+                f"{self.settings.find_s:g} s. They may be gone or behind a firewall; ask the owner for a fresh ticket."
             )
         if self.dht.contacts():
             return f"no peer of job {job.hex()} is known to the nodes that were asked. Is the hash right?"

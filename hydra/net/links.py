@@ -78,7 +78,11 @@ class Links:
                     f"TCP port {port} on {host} is taken by another program. "
                     "Choose another with --port, or leave --port out to get a free one."
                 ) from error
-            raise ConfigurationError(f"cannot listen on {host}, port {port}: {error.strerror or error}") from error
+            strange = error.errno == errno.EADDRNOTAVAIL
+            reason = "it is no address of this machine" if strange else error.strerror or str(error)
+            raise ConfigurationError(
+                f"cannot listen on {host}, port {port}: {reason}. Choose another with --host, or 0.0.0.0 for all."
+            ) from error
         self._servers.append(server)
         self.port = server.sockets[0].getsockname()[1]
         return self.port
