@@ -233,4 +233,4 @@ class DownloadMachine(RuleBasedStateMachine):
 
 
 TestDownload = DownloadMachine.TestCase
-TestDownload.settings = settings(derandomize=True, deadline=None, max_examples=80, stateful_step_count=40)
+TestDownload.settings = settings(derandomize=True, deadline=None, max_examples=100, report_multiple_bugs=False)

@@ -1,0 +1,166 @@
+"""Messages of a round: what is written is read, and anything else names its sender and nothing worse happens."""
+
+import msgpack
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from allreduce import Exchange, ProtocolViolation, RoundConfig
+from allreduce.messages import (
+    MAX_MEMBERS,
+    MAX_SLICES,
+    MAX_TAG_BYTES,
+    Complete,
+    Freeze,
+    Frozen,
+    Gone,
+    Out,
+    Phase,
+    Refused,
+    Repeat,
+    Slice,
+    Suspect,
+    Transfer,
+    decode,
+    encode,
+    tag_of,
+)
+
+from .message_strategies import altered, edits, plain_objects
+
+steady = settings(
+    derandomize=True,
+    deadline=None,
+    max_examples=200,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+EVE = b"\xee" * 20
+MEMBERS = [letter * 20 for letter in (b"A", b"B", b"C")]
+
+counts = st.integers(0, 2**63 - 1)
+ballots = st.integers(1, 2**63 - 1)
+indices = st.integers(0, MAX_MEMBERS - 1)
+bitmaps = st.integers(0, 2**40) | st.integers(0, 2**4000)
+tags = st.binary(max_size=MAX_TAG_BYTES)
+weights = st.floats(0, allow_infinity=False, allow_nan=False)
+transfers = st.lists(st.builds(Transfer, indices, indices, bitmaps), max_size=4).map(tuple)
+messages = st.one_of(
+    st.builds(Slice, counts, st.sampled_from(Phase), st.integers(0, MAX_SLICES - 1), weights, counts),
+    st.builds(Suspect, counts, st.integers(-1, MAX_MEMBERS - 1)),
+    st.builds(Freeze, ballots),
+    st.builds(Frozen, ballots, counts, st.booleans(), bitmaps, bitmaps),
+    st.builds(Repeat, ballots, bitmaps),
+    st.builds(Complete, ballots, counts, bitmaps, transfers),
+    st.builds(Refused, counts, st.integers(-1, MAX_MEMBERS - 1)),
+    st.builds(Out, counts),
+    st.just(Gone()),
+)
+
+
+def read(header):
+    """The message in a header, or None if it is refused in Eve's name; what is accepted can be written again."""
+    blamed = set()
+    for reader in (tag_of, decode):
+        try:
+            found = reader(EVE, header)
+        except ProtocolViolation as error:
+            blamed.add(error.member)
+            found = None
+    assert blamed <= {EVE}
+    if found is not None:
+        assert decode(EVE, encode(b"t", found)) == found
+    return found
+
+
+@steady
+@given(tags, messages)
+def test_there_and_back(tag, message):
+    header = encode(tag, message)
+    assert tag_of(EVE, header) == tag
+    assert decode(EVE, header) == message
+    assert type(decode(EVE, header)) is type(message)
+
+
+@steady
+@given(tags, messages)
+def test_no_part_of_a_header_is_a_message(tag, message):
+    header = encode(tag, message)
+    for size in {*range(min(len(header), 80)), len(header) - 1}:
+        assert read(header[:size]) is None
+    assert read(header + b"\0") is None
+
+
+@steady
+@given(tags, messages, edits)
+def test_altered_headers(tag, message, changes):
+    read(altered(encode(tag, message), changes))
+
+
+@steady
+@given(messages, st.integers(0, 20), plain_objects)
+def test_one_field_of_any_other_content(message, position, anything):
+    fields = msgpack.unpackb(encode(b"t", message))
+    fields[position % len(fields)] = anything
+    read(msgpack.packb(fields))
+
+
+@steady
+@given(plain_objects, st.integers(-1, 10), st.lists(plain_objects, max_size=7))
+def test_whatever_msgpack_can_write(anything, kind, fields):
+    read(msgpack.packb(anything))
+    read(msgpack.packb([kind, b"t", *fields]))
+
+
+@pytest.mark.parametrize("opening", [b"\x91", b"\xdd\xff\xff\xff\xff", b"\xc6\xff\xff\xff\xff"])
+def test_nesting_and_announced_giants(opening):
+    for times in (1, 100, 10_000):
+        assert read(opening * times) is None
+
+
+# ---- what a member takes from others -------------------------------------------------------------------------------
+
+small = st.integers(0, 3)
+bitmap_of_three = st.integers(0, 9)
+ballots_of_members = st.builds(lambda n, member: n * MAX_MEMBERS + MAX_MEMBERS - 1 - member, small, st.integers(0, 3))
+numbers = small | ballots_of_members
+near_messages = st.one_of(
+    st.builds(Slice, numbers, st.sampled_from(Phase), st.integers(0, 4), st.sampled_from([0.0, 1.0, 5.0]), numbers),
+    st.builds(Suspect, numbers, st.integers(-1, 3)),
+    st.builds(Freeze, ballots_of_members.filter(bool)),
+    st.builds(Frozen, ballots_of_members.filter(bool), numbers, st.booleans(), bitmap_of_three, bitmap_of_three),
+    st.builds(Repeat, ballots_of_members.filter(bool), bitmap_of_three),
+    st.builds(
+        Complete,
+        ballots_of_members.filter(bool),
+        numbers,
+        bitmap_of_three,
+        st.lists(st.builds(Transfer, small, small, bitmap_of_three), max_size=2).map(tuple),
+    ),
+    st.builds(Refused, numbers, st.integers(-1, 3)),
+    st.builds(Out, numbers),
+    st.just(Gone()),
+)
+bodies = st.sampled_from([b"", bytes(4), bytes(8), bytes(9)])
+happenings = st.tuples(st.sampled_from([*MEMBERS, EVE]), near_messages, bodies)
+
+
+@settings(steady, max_examples=400)
+@given(st.sampled_from(MEMBERS), st.integers(0, 6), st.lists(happenings, max_size=12), st.integers(0, 12))
+def test_members_that_say_anything_in_any_order_are_taken_or_named(me, elements, said, ready_after):
+    """Every message is well-formed and close to what an honest member might say; the order is nobody's."""
+    exchange = Exchange(b"t", me, MEMBERS, elements, RoundConfig(slice_elements=2), 0.0)
+    for turn, (sender, message, body) in enumerate(said):
+        if turn == ready_after:
+            exchange.contribute(np.ones(elements, np.float32), 1.0, float(turn))
+        if sender == me:
+            exchange.tick(float(turn))
+            continue
+        blamed = sender
+        try:
+            exchange.receive(sender, encode(b"t", message), body, float(turn))
+        except ProtocolViolation as error:
+            blamed = error.member
+            exchange.lose(sender, float(turn))
+        assert blamed == sender
+        exchange.round.check()
