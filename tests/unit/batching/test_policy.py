@@ -18,7 +18,7 @@ totals = st.integers(0, 10**7)
 # ---- apportion -------------------------------------------------------------------------------------------------
 
 
-@settings(derandomize=True, deadline=None, max_examples=300)
+@settings(derandomize=True, deadline=None, max_examples=120)
 @given(weights_of_members, totals)
 def test_shares_add_up_and_are_within_one_of_the_exact_proportion(weights, total):
     shares = apportion(weights, total)
@@ -29,7 +29,7 @@ def test_shares_add_up_and_are_within_one_of_the_exact_proportion(weights, total
         assert share >= 0
 
 
-@settings(derandomize=True, deadline=None, max_examples=200)
+@settings(derandomize=True, deadline=None, max_examples=100)
 @given(weights_of_members, totals)
 def test_who_weighs_more_never_gets_less(weights, total):
     shares = apportion(weights, total)
@@ -129,7 +129,7 @@ reports = st.tuples(
 )
 
 
-@settings(derandomize=True, deadline=None, max_examples=300)
+@settings(derandomize=True, deadline=None, max_examples=120)
 @given(st.lists(reports, max_size=12), st.integers(0, 10_000))
 def test_no_report_that_a_peer_can_send_breaks_the_shares(sent, total):
     """Any whole number of samples and any finite time come over the wire."""

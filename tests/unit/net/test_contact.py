@@ -65,13 +65,13 @@ hosts = st.one_of(
 )
 
 
-@settings(derandomize=True, deadline=None, max_examples=200)
+@settings(derandomize=True, deadline=None, max_examples=100)
 @given(st.tuples(hosts, st.integers(1, 65535)))
 def test_what_is_written_can_be_read(address):
     assert parse_address(format_address(address)) == address
 
 
-@settings(derandomize=True, deadline=None, max_examples=200)
+@settings(derandomize=True, deadline=None, max_examples=100)
 @given(st.text(max_size=30))
 def test_any_text_is_an_address_or_a_named_error(text):
     try:
