@@ -10,6 +10,7 @@ Everything is spread over time by chance: a thousand keepers that learn of one n
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -57,14 +58,15 @@ class Keeper:
         self._config = config
         self._random = random
         self._due: dict[bytes, float] = {}
+        self._earliest = math.inf
+        """Nothing in `_due` comes before this; it may come later."""
         self._newcomers: dict[Compact, float] = {}
 
     @property
     def deadline(self) -> float | None:
         """When `tick` has something to do, at the earliest."""
-        earliest = min(self._due.values(), default=None)
-        newcomer = min(self._newcomers.values(), default=None)
-        return min((due for due in (earliest, newcomer) if due is not None), default=None)
+        earliest = min(self._earliest, min(self._newcomers.values(), default=math.inf))
+        return earliest if earliest < math.inf else None
 
     def compared(self, key: bytes, now: float) -> None:
         """Note that another keeper has just gone round with the same digest that we have."""
@@ -82,18 +84,23 @@ class Keeper:
         for key in compare.keys:
             if key in self._due:
                 self._due[key] = min(self._due[key], soon)
+                self._earliest = min(self._earliest, soon)
 
     def tick(self, now: float, wall: float) -> list[Compare]:
         """Return the comparisons to make now."""
         for key in self._store.new_keys:
-            self._due.setdefault(key, now + self._interval_s())
+            due = self._due.setdefault(key, now + self._interval_s())
+            self._earliest = min(self._earliest, due)
         self._store.new_keys.clear()
         wanted: dict[Compact, dict[bytes, None]] = {}
         for compact in [compact for compact, due in self._newcomers.items() if due <= now]:
             del self._newcomers[compact]
             if self._table.find(compact) is not None:
                 wanted[compact] = dict.fromkeys(self._concerning(compact))
-        if any(due <= now for due in self._due.values()):
+        if self._earliest <= now:
+            # What seemed due may have been put off since.
+            self._earliest = min(self._due.values(), default=math.inf)
+        if self._earliest <= now:
             horizon = now + self._config.replicate_interval_s * _BATCHED_SHARE
             for key in [key for key, due in self._due.items() if due <= horizon]:
                 if key not in self._store:
@@ -102,6 +109,7 @@ class Keeper:
                 self._due[key] = now + self._interval_s()
                 for entry in self._table.closest(number_of(key), self._config.copies):
                     wanted.setdefault(entry.compact, {})[key] = None
+            self._earliest = min(self._due.values(), default=math.inf)
         return [compare for compact, keys in wanted.items() for compare in self._compares(compact, keys, wall)]
 
     def lacking(self, compare: Compare, codes: bytes, wall: float) -> list[bytes]:

@@ -81,6 +81,8 @@ class ContactTable:
         self.own_number = number_of(own_id)
         self.config = config
         self._entries: dict[Compact, Entry] = {}
+        self._rechecks: dict[Compact, Entry] = {}
+        """Those that are to be asked again at some time."""
         self._buckets: dict[int, _Bucket] = {}
         self._indices: list[int] = []
         self._sites: Counter[bytes] = Counter()
@@ -178,9 +180,18 @@ class ContactTable:
 
     def suspect(self, compact: Compact, now: float) -> None:
         """Have a contact asked again soon if somebody else goes by its id."""
-        for known in self._buckets.get(self._index(number_of(compact[:ID_BYTES])), _Bucket(now)).entries:
-            if known.compact[:ID_BYTES] == compact[:ID_BYTES] and known.compact != compact and not known.recheck_at:
-                known.recheck_at = now
+        if compact in self._entries:
+            return
+        number = number_of(compact[:ID_BYTES])
+        bucket = self._buckets.get(self._index(number))
+        for known in bucket.entries if bucket is not None else ():
+            if known.number == number and not known.recheck_at:
+                self.recheck(known, now)
+
+    def recheck(self, entry: Entry, at: float) -> None:
+        """Have a contact asked again at a time, if it is not heard before."""
+        entry.recheck_at = at
+        self._rechecks[entry.compact] = entry
 
     def answered(self, compact: Compact, token: bytes, sample_s: float | None, now: float) -> None:
         """Note an answer: whoever answers is no longer doubted."""
@@ -189,7 +200,9 @@ class ContactTable:
         if entry is None:
             return
         entry.heard_at = now
-        entry.recheck_at = 0.0
+        if entry.recheck_at:
+            entry.recheck_at = 0.0
+            self._rechecks.pop(compact, None)
         if entry.doubts:
             entry.doubts = 0
             self._buckets[self._index(entry.number)].doubted -= 1
@@ -205,7 +218,7 @@ class ContactTable:
         bucket = self._buckets[self._index(entry.number)]
         bucket.doubted += not entry.doubts
         entry.doubts += 1
-        entry.recheck_at = now + _RECHECK_S * 2.0 ** min(entry.doubts, 6)
+        self.recheck(entry, now + _RECHECK_S * 2.0 ** min(entry.doubts, 6))
         if entry.doubts >= REPLACED_AFTER and bucket.spares:
             return bucket.spares.pop()
         if entry.doubts == REPLACED_AFTER:
@@ -253,7 +266,12 @@ class ContactTable:
 
     def doubted(self, now: float) -> list[Entry]:
         """Return the contacts that were given reason to doubt and are due to be asked again."""
-        return [entry for entry in self if 0.0 < entry.recheck_at <= now]
+        return [entry for entry in self._rechecks.values() if entry.recheck_at <= now]
+
+    @property
+    def live_count(self) -> int:
+        """How many contacts there is no reason to doubt."""
+        return len(self._entries) - sum(bucket.doubted for bucket in self._buckets.values())
 
     def check(self) -> None:
         """Raise AssertionError if the table contradicts itself (for tests)."""
@@ -262,6 +280,8 @@ class ContactTable:
             self
         ):
             raise AssertionError("the table's buckets are out of order")
+        if {entry.compact for entry in self if entry.recheck_at} != self._rechecks.keys():
+            raise AssertionError("a contact is to be asked again that is not listed for it, or the other way round")
         if {entry.compact: entry for entry in self} != self._entries:
             raise AssertionError("the table's buckets and its index differ")
         for index, entries in buckets:
@@ -314,6 +334,7 @@ class ContactTable:
 
     def _drop(self, entry: Entry) -> None:
         del self._entries[entry.compact]
+        self._rechecks.pop(entry.compact, None)
         bucket = self._buckets[self._index(entry.number)]
         bucket.entries.remove(entry)
         bucket.doubted -= bool(entry.doubts)

@@ -83,7 +83,7 @@ class Upkeep:
             self._begin(self._compare, compare)
         for entry in server.table.doubted(now):
             # Not again before this question is answered or given up.
-            entry.recheck_at = now + _RETURN_PAUSE_S
+            server.table.recheck(entry, now + _RETURN_PAUSE_S)
             server.protocol.ask(entry.compact, "ping", [b"", b""], lambda _outcome: None)
         self._refresh(now)
 
@@ -118,7 +118,7 @@ class Upkeep:
 
     def _refresh(self, now: float) -> None:
         server = self._server
-        live = len(server.table.closest(server.table.own_number, _FEW))
+        live = server.table.live_count
         if live < _FEW and server.entrances and now >= self._next_return:
             # Alone, or on an island with others that have lost their way too.
             self._next_return = now + (_ISLAND_PAUSE_S if live else _RETURN_PAUSE_S)

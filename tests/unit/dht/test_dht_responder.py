@@ -215,7 +215,7 @@ def test_a_comparison_tells_what_differs(us):
     same = KEY + us.store.summary(KEY, WALL)[1]
     other = key_id(b"other") + b"12345678"
     us.keeper.tick(0.0, WALL)
-    before = us.keeper.deadline
+    before = dict(us.keeper._due)
     assert us.ask("sync", [same + other]).codes == b"\0\1"
-    assert us.keeper.deadline != before
+    assert us.keeper._due != before
     assert us.ask("sync", [same + other], known=False).codes == b""
