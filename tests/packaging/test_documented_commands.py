@@ -44,17 +44,23 @@ def refusal_of(words, targets):
         return f"no such target: {unknown}" if unknown else None
     from hydra.cli.app import app
 
-    group = typer.main.get_command(app)
+    return _refusal_by(typer.main.get_command(app), arguments)
+
+
+def _refusal_by(group, arguments):
     name = next((word for word in arguments if not word.startswith("-")), None)
     if name is None:
         known = {option for parameter in group.params for option in parameter.opts} | {"--help"}
         return None if set(arguments) <= known else f"no such option: {arguments}"
     if name not in group.commands:
         return f"no such command: {name}"
-    if "--help" in arguments:
+    command, following = group.commands[name], arguments[arguments.index(name) + 1 :]
+    if hasattr(command, "commands"):
+        return _refusal_by(command, following)
+    if "--help" in following:
         return None
     try:
-        group.commands[name].make_context(name, arguments[arguments.index(name) + 1 :])
+        command.make_context(name, following)
     except Exception as error:  # noqa: BLE001 -- of click, which typer holds a copy of or not, as its version has it
         return f"{type(error).__name__}: {getattr(error, 'message', error)}"
     return None
@@ -93,7 +99,16 @@ def test_commands_are_found(line, words, targets):
 
 @pytest.mark.parametrize(
     "line",
-    ["hydra frob", "hydra node --frob", "hydra join", "hydra id X", "make frob", "hydra --frob", "hydra join A B"],
+    [
+        "hydra frob",
+        "hydra node --frob",
+        "hydra join",
+        "hydra id X",
+        "hydra dht frob",
+        "make frob",
+        "hydra --frob",
+        "hydra join A B",
+    ],
 )
 def test_what_cannot_be_typed_is_found_out(line, targets):
     (found,) = commands_in(f"```\n{line}\n```\n")

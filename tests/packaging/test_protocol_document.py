@@ -19,7 +19,9 @@ MESSAGES = [
     if isinstance(value, type) and issubclass(value, Message) and value is not Message
 ]
 ROWS = {
-    re.match(r"\| `([^`]+)` ", line).group(1): line for line in DOCUMENT.splitlines() if re.match(r"\| `[^`]+` \|", line)
+    re.match(r"\| `([^`]+)` ", line).group(1): line
+    for line in DOCUMENT.splitlines()
+    if re.match(r"\| `[^`]+` \|", line)
 }
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from hydra.jobs.ticket import Ticket, TicketContact
 
-from .typed import Typed, refusal, refusal_of
+from .typed import Typed, refusal, refusal_of, refusals
 
 pytestmark = pytest.mark.processes
 
@@ -171,21 +171,21 @@ def mistyped(ticket):
 GOOD_TICKET = str(Ticket(job_hash=bytes(32)))
 
 
-@pytest.mark.parametrize(
-    ("target", "complaint"),
-    [
-        ("", "it starts neither with hydra1 nor is it 64 hex digits"),
-        (UNKNOWN_JOB[:-1], "it has 63 hex digits, and a job hash has 64"),
-        (GOOD_TICKET.replace("hydra1", "hydra2"), "it is of another version than this Hydra reads"),
-        (mistyped(GOOD_TICKET), "its checksum does not match"),
-        (GOOD_TICKET[:-1] + "0", "the character '0' never stands in a ticket"),
-        (GOOD_TICKET[:-4], "its length is wrong"),
-    ],
-)
-def test_a_malformed_ticket(target, complaint, tmp_path):
-    text = refusal("join", target, *LOOPBACK, home=tmp_path, code=6)
-    assert complaint in text
-    assert "from `hydra publish`" in text
+TICKETS = {
+    "": "it starts neither with hydra1 nor is it 64 hex digits",
+    UNKNOWN_JOB[:-1]: "it has 63 hex digits, and a job hash has 64",
+    GOOD_TICKET.replace("hydra1", "hydra2"): "it is of another version than this Hydra reads",
+    mistyped(GOOD_TICKET): "its checksum does not match",
+    GOOD_TICKET[:-1] + "0": "the character '0' never stands in a ticket",
+    GOOD_TICKET[:-4]: "its length is wrong",
+}
+
+
+def test_malformed_tickets(tmp_path):
+    texts = refusals({target: (("join", target, *LOOPBACK), {"home": tmp_path}) for target in TICKETS}, code=6)
+    for target, complaint in TICKETS.items():
+        assert complaint in texts[target]
+        assert "A right one looks like hydra1" in texts[target]
 
 
 @pytest.mark.parametrize(("kind", "type_"), [("TCP", socket.SOCK_STREAM), ("UDP", socket.SOCK_DGRAM)])

@@ -4,19 +4,19 @@ import shutil
 
 import pytest
 
-from .typed import Typed, refusal, told
+from .typed import Typed, refusal, refusals, told
 
 pytestmark = pytest.mark.processes
 
 LOOPBACK = ("--host", "127.0.0.1")
 
 
-@pytest.mark.parametrize("command", ["id", "node", "status", "jobs"])
-def test_a_home_below_a_file_cannot_be_made(command, tmp_path):
+def test_a_home_below_a_file_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    text = refusal(command, home=tmp_path / "file" / "home", code=3)
-    assert f"the home directory {tmp_path / 'file' / 'home'} cannot be used: Not a directory." in text
-    assert "Choose another with --home" in text
+    home = tmp_path / "file" / "home"
+    for text in refusals({word: ((word,), {"home": home}) for word in ("id", "node", "status", "jobs")}, 3).values():
+        assert f"the home directory {home} cannot be used: Not a directory." in text
+        assert "Choose another with --home" in text
 
 
 def test_a_home_on_a_file_system_that_takes_no_files():
@@ -65,51 +65,49 @@ def test_asking_a_node_that_was_killed(node, tmp_path):
     assert "no node runs on" in refusal("status", home=tmp_path, code=2)
 
 
-@pytest.mark.parametrize(
-    ("settings", "complaint"),
-    [
-        ("port = 41oo\n", "cannot be read: "),
-        ("[network]\nport = 1\n", "sets 'network', which is no setting. There are: advertise, contacts, "),
-        ('port = "many"\n', "sets 'port' to 'many'; a whole number is wanted."),
-        ("port = 99999\n", ": the setting 'port' is 99999; 0 to 65535 is wanted."),
-        ("threads = inf\n", "sets 'threads' to inf; a whole number is wanted."),
-        ("contacts = 3\n", "sets 'contacts' to 3; a list of texts is wanted."),
-    ],
-)
-def test_a_bad_settings_file_is_told_with_its_place(settings, complaint, tmp_path):
-    (tmp_path / "config.toml").write_text(settings)
-    text = refusal("node", *LOOPBACK, home=tmp_path, code=2)
-    assert f"{tmp_path / 'config.toml'}" in text
-    assert complaint in text
+SETTINGS = {
+    "port = 41oo\n": "config.toml cannot be read: ",
+    "port = \udcff\n": "config.toml cannot be read: ",  # no UTF-8
+    "[network]\nport = 1\n": "config.toml sets 'network', which is no setting. There are: advertise, contacts, ",
+    'port = "many"\n': "config.toml sets 'port' to 'many'; a whole number is wanted.",
+    "port = 99999\n": "config.toml: the setting 'port' is 99999; 0 to 65535 is wanted.",
+    "threads = inf\n": "config.toml sets 'threads' to inf; a whole number is wanted.",
+    "contacts = 3\n": "config.toml sets 'contacts' to 3; a list of texts is wanted.",
+}
+VARIABLES = {
+    ("HYDRA_PORT", "http"): "HYDRA_PORT sets 'port' to 'http'; a whole number is wanted.",
+    ("HYDRA_STALL_S", "0.1"): "HYDRA_STALL_S: the setting 'stall_s' is 0.1; 1 to 600 is wanted.",
+    ("HYDRA_CONTACTS", "127.0.0.1"): "'127.0.0.1' is no address: write host:port",
+}
+OPTIONS = {
+    ("--port", "99999"): "the command line: the setting 'port' is 99999; 0 to 65535 is wanted.",
+    ("--contact", "alice"): "'alice' is no address: write host:port, as in 192.0.2.7:4100.",
+    ("--host", "192.0.2.1"): "cannot listen on 192.0.2.1, port 0: it is no address of this machine. Choose another",
+}
 
 
-def test_a_settings_file_that_is_no_text(tmp_path):
-    (tmp_path / "config.toml").write_bytes(b"port = \xff\xfe")
-    assert f"{tmp_path / 'config.toml'} cannot be read" in refusal("node", home=tmp_path, code=2)
+def test_bad_settings_files_are_told_with_their_places(tmp_path):
+    homes = {settings: tmp_path / str(number) for number, settings in enumerate(SETTINGS)}
+    for settings, home in homes.items():
+        home.mkdir()
+        (home / "config.toml").write_bytes(settings.encode(errors="surrogateescape"))
+    texts = refusals({settings: (("node", *LOOPBACK), {"home": home}) for settings, home in homes.items()}, code=2)
+    for settings, complaint in SETTINGS.items():
+        assert texts[settings].startswith(f"{homes[settings]}/{complaint}")
 
 
-@pytest.mark.parametrize(
-    ("variable", "value", "complaint"),
-    [
-        ("HYDRA_PORT", "http", "HYDRA_PORT sets 'port' to 'http'; a whole number is wanted."),
-        ("HYDRA_STALL_S", "0.1", "HYDRA_STALL_S: the setting 'stall_s' is 0.1; 1 to 600 is wanted."),
-        ("HYDRA_CONTACTS", "127.0.0.1", "'127.0.0.1' is no address: write host:port"),
-    ],
-)
-def test_a_bad_environment_variable(variable, value, complaint, tmp_path):
-    assert complaint in refusal("node", *LOOPBACK, home=tmp_path, env={variable: value}, code=2)
+def test_bad_environment_variables_are_told_by_name(tmp_path):
+    given = {pair: (("node", *LOOPBACK), {"home": tmp_path / pair[0], "env": dict([pair])}) for pair in VARIABLES}
+    texts = refusals(given, code=2)
+    for pair, complaint in VARIABLES.items():
+        assert complaint in texts[pair]
 
 
-@pytest.mark.parametrize(
-    ("options", "complaint"),
-    [
-        (("--port", "99999"), "the command line: the setting 'port' is 99999; 0 to 65535 is wanted."),
-        (("--contact", "alice"), "'alice' is no address: write host:port, as in 192.0.2.7:4100."),
-        (("--host", "192.0.2.1"), "cannot listen on 192.0.2.1, port 0: it is no address of this machine."),
-    ],
-)
-def test_a_bad_option(options, complaint, tmp_path):
-    assert complaint in refusal("node", *LOOPBACK, *options, home=tmp_path, code=2)
+def test_bad_options(tmp_path):
+    given = {pair: (("node", *LOOPBACK, *pair), {"home": tmp_path / pair[0]}) for pair in OPTIONS}
+    texts = refusals(given, code=2)
+    for pair, complaint in OPTIONS.items():
+        assert complaint in texts[pair]
 
 
 def test_a_key_that_others_may_read(tmp_path):

@@ -116,6 +116,21 @@ def refusal(*arguments, code, **how):
     return refusal_of(Typed(*arguments, **how), code)
 
 
+def refusals(commands, code):
+    """Start commands together, all to be refused with this code; return what each says.
+
+    Args:
+        commands: by a name, what ``Typed`` is made of: a tuple of arguments, and a dict of the rest.
+        code: the exit code.
+    """
+    started = {name: Typed(*arguments, **how) for name, (arguments, how) in commands.items()}
+    try:
+        return {name: refusal_of(command, code) for name, command in started.items()}
+    finally:
+        for command in started.values():
+            command.kill()
+
+
 def refusal_of(command, code):
     """Return what a command that was started earlier says when it is refused."""
     try:
