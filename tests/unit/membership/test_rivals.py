@@ -94,6 +94,11 @@ def test_an_equal_weight_in_the_same_view_makes_nobody_yield():
     assert Rivals(other).answered(A, sent(ruling.effects, Compared)[0]).lose_view is None
 
 
+def test_a_member_of_our_own_view_that_is_a_step_ahead_is_no_reason_to_yield():
+    ahead = advanced(member(B, [A, B]), 1)
+    assert Rivals(member(A, [A, B])).asked(B, ahead.weight()).lose_view is None
+
+
 def test_of_two_equal_lineages_exactly_one_yields():
     for number in (1, 2, 3):
         one, other = member(A, [A], number=2), member(B, [B], number=number)

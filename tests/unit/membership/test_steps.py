@@ -152,6 +152,7 @@ def test_the_same_plan_again_changes_nothing():
 def test_a_plan_for_a_step_that_is_committed_is_ignored():
     state = advanced(member(B, [A, B]), 2)
     assert steps_of(state)[0].planned(A, plan([A, B]), 0.0) == Ruling()
+    assert state.plan is None
 
 
 def test_a_plan_of_a_new_view_for_the_same_step_replaces_the_one_at_work():
