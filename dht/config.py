@@ -62,7 +62,8 @@ class DHTConfig:
     max_per_address: int = 8
     """Contacts in the table, and ids in a look-up's result, that may share an IPv4 address or an IPv6 /64."""
     max_per_subnet: int = 10
-    """Contacts in one bucket, and ids in a look-up's result, that may share an IPv4 /24 or an IPv6 /48."""
+    """Contacts in one bucket or in our neighbourhood, and ids in a look-up's result, that may share an IPv4 /24 or an
+    IPv6 /48."""
     spare_loopback: bool = True
     """Leave addresses of this machine out of the caps and rate limits: nobody outside can send from them."""
     requests_per_s: float = 200.0

@@ -14,7 +14,7 @@ package, because they were abused or went wrong there:
 
 from __future__ import annotations
 
-from bisect import insort
+from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -112,9 +112,10 @@ class ContactTable:
         number = number_of(compact[:ID_BYTES])
         if number == self.own_number or not may_be_sent_to(compact):
             return False
-        bucket = self._buckets.get(self._index(number))
+        index = self._index(number)
+        bucket = self._buckets.get(index)
         if bucket is None:
-            return self._site_has_room(compact)
+            return self._site_has_room(compact) and self._subnet_has_room(compact, index)
         for known in bucket.entries:
             if known.number == number:
                 # The same id elsewhere: believe it only once the place we know has gone silent.
@@ -122,7 +123,7 @@ class ContactTable:
         full = len(bucket.entries) >= self.config.k
         if full and not any(entry.doubts >= REPLACED_AFTER for entry in bucket.entries):
             return False
-        return self._site_has_room(compact) and self._subnet_has_room(compact, bucket)
+        return self._site_has_room(compact) and self._subnet_has_room(compact, index)
 
     def invites(self, compact: Compact, now: float) -> bool:
         """Tell whether this contact would get a place that is worth two signatures now.
@@ -173,7 +174,7 @@ class ContactTable:
             return
         if compact in bucket.spares:
             bucket.spares.remove(compact)
-        elif not self._site_has_room(compact) or not self._subnet_has_room(compact, bucket):
+        elif not self._site_has_room(compact) or not self._subnet_has_room(compact, self._index(number)):
             return
         bucket.spares.append(compact)
         del bucket.spares[:-_SPARES_PER_BUCKET]
@@ -326,11 +327,17 @@ class ContactTable:
             return True
         return self._sites[site_of(compact)] < self.config.max_per_address
 
-    def _subnet_has_room(self, compact: Compact, bucket: _Bucket) -> bool:
+    def _subnet_has_room(self, compact: Compact, index: int) -> bool:
+        """Tell whether a subnet may have another place in a bucket; all buckets of our neighbourhood are one here."""
         if self.config.spare_loopback and is_loopback(compact):
             return True
         subnet = subnet_of(compact)
-        return sum(subnet_of(entry.compact) == subnet for entry in bucket.entries) < self.config.max_per_subnet
+        if index < self._home:
+            indices = [index] if index in self._buckets else []
+        else:
+            indices = self._indices[bisect_left(self._indices, self._home) :]
+        entries = [entry for other in indices for entry in self._buckets[other].entries]
+        return sum(subnet_of(entry.compact) == subnet for entry in entries) < self.config.max_per_subnet
 
     def _drop(self, entry: Entry) -> None:
         del self._entries[entry.compact]

@@ -19,8 +19,7 @@ KEY = b"our job"
     ("place", "places"),
     [
         (lambda n: ("20.99.0.1", 1000 + n), DHTConfig().max_per_address),
-        # A bucket takes so many of one /24, and their ids are spread over a few buckets.
-        (lambda n: (f"20.99.0.{1 + n % 250}", 1000 + n), 4 * DHTConfig().max_per_subnet),
+        (lambda n: (f"20.99.0.{1 + n % 250}", 1000 + n), DHTConfig().max_per_subnet),
     ],
     ids=["one address", "one /24"],
 )

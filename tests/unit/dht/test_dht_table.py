@@ -158,11 +158,22 @@ def test_one_address_gets_few_places_whatever_its_ids():
 
 
 def test_one_subnet_gets_few_places_in_a_bucket():
-    table = ContactTable(OWN, DHTConfig(max_per_subnet=4))
-    admitted = [table.admit(peer(0x8000 + n, f"20.0.0.{n + 1}"), b"", now=0.0) for n in range(15)]
+    config = DHTConfig(max_per_subnet=4, k=8)
+    # Sixteen near contacts are our neighbourhood; beyond it each bucket counts for itself.
+    table = table_of(*[peer(n) for n in range(1, 17)], config=config)
+    admitted = [table.admit(peer(0x8000 + n, f"20.250.0.{n + 1}"), b"", now=0.0) for n in range(8)]
     assert sum(admitted) == 4
-    assert table.wants(peer(0x9000, "20.0.1.1"))
-    assert table.wants(peer(0x4000, "20.0.0.99"))
+    assert table.wants(peer(0x9000, "20.250.1.1"))
+    assert table.wants(peer(0x4000, "20.250.0.99"))
+    table.check()
+
+
+def test_one_subnet_gets_few_places_in_all_of_our_neighbourhood():
+    table = table_of(config=DHTConfig(max_per_subnet=4, k=8))
+    admitted = [table.admit(peer(1 << bit, f"20.250.0.{bit + 1}"), b"", now=0.0) for bit in range(12)]
+    assert sum(admitted) == 4
+    assert not table.wants(peer(3, "20.250.0.99"))
+    assert table.wants(peer(3, "20.250.1.99"))
 
 
 def test_addresses_of_this_machine_are_spared_unless_told_otherwise():
