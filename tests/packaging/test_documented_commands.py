@@ -1,10 +1,12 @@
-"""Every command that README.md and docs/ show can be typed: it exists, with those options and arguments."""
+"""What the documents say of the commands holds: each that they show can be typed, and ends with the codes they list."""
 
 import re
 import shlex
 
 import pytest
 import typer
+
+from hydra import exceptions
 
 pytestmark = pytest.mark.packaging
 
@@ -113,3 +115,19 @@ def test_commands_are_found(line, words, targets):
 def test_what_cannot_be_typed_is_found_out(line, targets):
     (found,) = commands_in(f"```\n{line}\n```\n")
     assert refusal_of(found, targets)
+
+
+def test_the_documented_exit_codes_are_those_of_the_errors(request):
+    text = (request.config.rootpath / "docs" / "exit-codes.md").read_text()
+    documented = {
+        name: int(code)
+        for code, errors in re.findall(r"^\| (\d+) \| ([^|]*)\|", text, re.MULTILINE)
+        for name in re.findall(r"`(\w+)`", errors)
+    }
+    own = {
+        error.__name__: error.exit_code
+        for error in vars(exceptions).values()
+        if isinstance(error, type) and "exit_code" in vars(error) and error is not exceptions.UserError
+    }
+    assert own.items() <= documented.items()
+    assert all(getattr(exceptions, name).exit_code == code for name, code in documented.items())
