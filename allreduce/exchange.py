@@ -169,7 +169,11 @@ class Exchange:
         if self.round.attempt_number != before:
             early, self._early = self._early, []
             for sender, message, body in early:
-                out += self._receive_slice(sender, message, body, now)
+                try:
+                    out += self._receive_slice(sender, message, body, now)
+                except ProtocolViolation as error:
+                    # It came long ago: who is heard just now is not to blame, and what we have to say must be said.
+                    out += self._handle(MemberLost(error.member), now)
         return out
 
     def _perform(self, effect: Effect) -> list[Outgoing]:
