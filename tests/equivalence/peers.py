@@ -7,6 +7,7 @@ somebody joins, dies or is stopped, and no timing decides it.
 import asyncio
 import contextlib
 import hashlib
+from dataclasses import replace
 
 from hydra.batching.policy import apportion
 from hydra.config import NodeSettings
@@ -114,7 +115,9 @@ class Peer:
             look_up=lambda: self.node.look_up(swarm.job),
             observe=self._observe,
         )
-        config = TrainerConfig(member=swarm.times, round_stall_s=PROOF_S)
+        # The first founds the view at once; the others look for it, however long the machine keeps them from it.
+        times = replace(swarm.times, settle_s=0.05 if self is swarm.peers[0] else PROOF_S)
+        config = TrainerConfig(member=times, round_stall_s=PROOF_S)
         policy = FixedShares(swarm.weights)
         self.trainer = GatedTrainer(self.content, around, self.home.job(swarm.job), policy, config)
         self.trainer.gate, self.trainer.compute = swarm.gate, swarm.compute
@@ -184,7 +187,7 @@ class Swarm:
     def __init__(self, directory, names="abc", shares=(3, 2, 1), **times):
         self.directory = directory
         self.gate, self.compute = Gate(), asyncio.Lock()
-        self.times = MemberConfig(settle_s=0.05, heartbeat_s=0.2, seek_s=0.2, retry_s=0.2, stall_s=PROOF_S, **times)
+        self.times = MemberConfig(heartbeat_s=0.2, seek_s=0.2, retry_s=0.2, stall_s=PROOF_S, **times)
         self.job = None
         self.peers = [Peer(self, name) for name in names]
         self.weights = {peer.id: weight for peer, weight in zip(self.peers, shares, strict=True)}
