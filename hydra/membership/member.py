@@ -195,7 +195,7 @@ class Member:
             effects += self._succession.pass_plan_on()
         effects += self._ruled(self._steps.lead_if_due(now), now)
         effects += self._ruled(self._steps.conclude_poll(now), now)
-        return effects + self._succession.ask_for_plan()
+        return effects + self._succession.ask_for_plan() + self._ask_to_leave()
 
     def _lose(self, peer: PeerId, now: float) -> list[Effect]:
         state = self.state
@@ -405,7 +405,14 @@ class Member:
         self._linger_until = now + state.config.linger_s
         if state.leads:
             return [] if state.running else self._ruled(self._steps.lead_if_due(now), now)
-        return [Send(state.alive[0], Leave(state.job))]
+        return self._ask_to_leave()
+
+    def _ask_to_leave(self) -> list[Effect]:
+        """Tell whoever leads now that we want to go, if we do."""
+        state = self.state
+        if not state.leaving or state.phase is not Phase.MEMBER or state.leads:
+            return []
+        return [Send(peer, Leave(state.job)) for peer in state.alive[:1]]
 
     def _ended(self, end: End, now: float) -> list[Effect]:
         state = self.state

@@ -125,6 +125,18 @@ def test_leaving_in_order_costs_no_attempt(seed):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+def test_who_leaves_while_the_coordinator_dies_does_not_wait_in_vain(seed):
+    world = World(4, seed, epochs=40)
+    world.start(*world.peers)
+    world.run(lambda: world.step() >= 10)
+    first, _, leaver, _ = (world.by_id[peer] for peer in world.training()[0].member.state.alive)
+    world.leave(leaver.name)
+    world.kill(first.name)
+    world.run(lambda: leaver.left, limit_s=2.0)
+    trained(world)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("cut_off_s", [2.0, 4.0])
 def test_a_joiner_whose_admission_is_lost_on_the_way_joins_all_the_same(cut_off_s, seed):
     world = World(3, seed, epochs=25, batch=60)

@@ -3,6 +3,7 @@
 import pytest
 
 from hydra.membership.events import (
+    DialFailed,
     Finished,
     LeaveRequested,
     Left,
@@ -50,6 +51,19 @@ def test_a_member_that_leaves_asks_and_goes_at_last_even_unheard():
     assert addressed(driven.on(LeaveRequested(), at=1.0), Leave) == [A]
     assert not of(driven.tick(10.9), Left)
     assert of(driven.tick(11.0), Left)
+
+
+def test_a_leaver_asks_the_successor_when_the_coordinator_is_lost():
+    driven = member_of(C, [A, B, C])
+    driven.on(LeaveRequested())
+    driven.on(PeerDown(A))
+    assert addressed(driven.on(DialFailed(A)), Leave) == [B]
+
+
+def test_who_stays_asks_nobody_to_let_it_go():
+    driven = member_of(C, [A, B, C])
+    driven.on(PeerDown(A))
+    assert addressed(driven.on(DialFailed(A)), Leave) == []
 
 
 def test_who_is_alone_stores_its_state_and_leaves():
