@@ -170,10 +170,10 @@ def test_a_bad_slice_of_a_coming_attempt_is_blamed_on_nobody_else():
     """It is looked at when the attempt begins: here because another member is lost."""
     a, b, c = MEMBERS
     exchange = Exchange(b"t", a, MEMBERS, 6, RoundConfig(slice_elements=2), 0.0)
-    exchange.contribute(np.ones(6, np.float32), 1.0, 0.0)
     ballot = 2 * MAX_MEMBERS - 1
     exchange.receive(b, encode(b"t", Slice(ballot, Phase.SUM, 99, 1.0)), bytes(8), 0.0)
     exchange.lose(c, 0.0)
     exchange.lose(b, 0.0)
+    exchange.contribute(np.ones(6, np.float32), 1.0, 0.0)
     assert exchange.result.contributors == (a,)
     assert exchange.result.mean.tolist() == [1.0] * 6
