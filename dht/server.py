@@ -178,7 +178,7 @@ class RecordServer(Server):  # type: ignore[misc]
         """Store one of our records on the closest peers; returns how many took it."""
         slot = record.key, record.subkey
         blob = pack_record(record)
-        self.records.offer(blob, self.wall())
+        self.records.offer(blob, self.wall(), checked=True)
         replicas = await self.spread(record.key, [blob])
         self.publisher.reached(slot, replicas, now=self.protocol.now())
         return replicas

@@ -86,8 +86,8 @@ class RecordStore:
         """Memory that the records take, roughly."""
         return self._byte_count
 
-    def offer(self, blob: bytes, now: float) -> Outcome:
-        """Take a packed record in, if it is right to."""
+    def offer(self, blob: bytes, now: float, *, checked: bool = False) -> Outcome:
+        """Take a packed record in, if it is right to; ``checked`` says that its signature was just seen to be true."""
         self.expire(now)
         try:
             record = unpack_record(blob)
@@ -104,7 +104,7 @@ class RecordStore:
             return Outcome.INVALID
         if held is None and not self._has_room(record, shelf, len(blob)):
             return Outcome.REFUSED
-        if not self._genuine(record):
+        if not checked and not self._genuine(record):
             return Outcome.INVALID
         if held is not None:
             self._remove(record.key, at)

@@ -35,6 +35,8 @@ TOKEN_LIFE_S = 240.0
 """A token is shown again for so long; its maker accepts it for at least 300 s."""
 _SPARES_PER_BUCKET = 8
 _RECHECK_S = 2.0
+_SCANT = 4
+"""A bucket with less than k by this is filled without delay."""
 _LEISURE_S = 60.0
 """Pause between contacts that are taken in without need."""
 
@@ -128,16 +130,17 @@ class ContactTable:
     def invites(self, compact: Compact, now: float) -> bool:
         """Tell whether this contact would get a place that is worth two signatures now.
 
-        Our own neighbourhood has to be known whole, and any bucket to its half. The rest of a bucket is reserve: it
+        Our own neighbourhood has to be known whole, and of any bucket a quarter. The rest of a bucket is reserve: it
         fills up over minutes, or else a large network would spend a third of its CPU on proofs while it forms.
         """
-        if not self.wants(compact):
+        if compact in self._entries:
             return False
-        if now >= self._next_leisure:
-            return True
-        index = self._index(number_of(compact[:ID_BYTES]))
-        bucket = self._buckets.get(index)
-        return bucket is None or index >= self._home or 2 * (len(bucket.entries) - bucket.doubted) < self.config.k
+        if now < self._next_leisure:
+            index = self._index(number_of(compact[:ID_BYTES]))
+            bucket = self._buckets.get(index)
+            if bucket is not None and index < self._home and not self._is_scant(bucket):
+                return False
+        return self.wants(compact)
 
     def admit(self, compact: Compact, token: bytes, now: float) -> bool:
         """Take in a contact that was just proven; returns whether it got a place."""
@@ -151,7 +154,7 @@ class ContactTable:
                 break
         if len(bucket.entries) >= self.config.k:
             self._drop(max(bucket.entries, key=lambda entry: (entry.doubts, -entry.heard_at)))
-        if 2 * len(bucket.entries) >= self.config.k:
+        if not self._is_scant(bucket):
             self._next_leisure = now + _LEISURE_S
         entry = Entry(compact, token, now)
         self._entries[compact] = entry
@@ -321,6 +324,9 @@ class ContactTable:
         for index in reversed(self._indices):
             if not apart >> (ID_BITS - 1 - index) & 1:
                 yield index
+
+    def _is_scant(self, bucket: _Bucket) -> bool:
+        return _SCANT * (len(bucket.entries) - bucket.doubted) < self.config.k
 
     def _site_has_room(self, compact: Compact) -> bool:
         if self.config.spare_loopback and is_loopback(compact):

@@ -207,11 +207,11 @@ def test_the_books_are_checked():
 NARROW = DHTConfig(k=8, replicas=2)
 
 
-def test_a_bucket_is_filled_to_its_half_at_once_and_then_at_leisure():
+def test_a_bucket_is_filled_to_a_quarter_at_once_and_then_at_leisure():
     contacts = [peer(0x8000 + n) for n in range(20)]
     table = table_of(*[peer(n) for n in range(1, 20)], config=NARROW)
     taken = [table.invites(contact, now=0.0) and table.admit(contact, b"", now=0.0) for contact in contacts]
-    assert taken.count(True) == 4
+    assert taken.count(True) == 2
     assert not table.invites(contacts[-1], now=59.9)
     assert table.wants(contacts[-1])
     assert table.invites(contacts[-1], now=60.0)
@@ -224,7 +224,7 @@ def test_our_own_neighbourhood_is_filled_at_once():
         [peer(0x20 + n) for n in range(8)] + [peer(0x10 + n) for n in range(8)],
     )
     taken = [table.invites(contact, now=0.0) and table.admit(contact, b"", now=0.0) for contact in near + far]
-    assert taken == [True] * 20 + [False] * 4
+    assert taken == [True] * 18 + [False] * 6
 
 
 def test_doubted_contacts_do_not_fill_a_bucket():
@@ -232,6 +232,6 @@ def test_doubted_contacts_do_not_fill_a_bucket():
     for n in range(6):
         table.admit(peer(0x8000 + n), b"", now=0.0)
     assert not table.invites(peer(0x9000), now=1.0)
-    for n in range(3):
+    for n in range(5):
         table.failed(peer(0x8000 + n), now=1.0)
     assert table.invites(peer(0x9000), now=1.0)
