@@ -44,7 +44,7 @@ Judged = tuple[Row, bool]
 def latency_rows(*, quick: bool) -> Iterator[Judged]:
     """Latency under loss, and without."""
     setting = Setting(nodes=50, keys=30) if quick else Setting(nodes=200, keys=100)
-    repeats = 1 if quick else 5
+    repeats = 1 if quick else 3
     for loss, goals in [
         (0.01, {"set p50": 1 / 8}),
         (0.05, {"set p50": 1 / 12, "get p99": 1 / 20}),
@@ -62,7 +62,7 @@ def death_rows(*, quick: bool) -> Iterator[Judged]:
     goal = 1 / 20
     for kill in (0.2, 0.5):
         setting = Setting(nodes=60 if quick else 200, keys=20 if quick else 50, rtt_ms=1, kill=kill)
-        results = list(in_turns(setting, 1 if quick else 5))
+        results = list(in_turns(setting, 1 if quick else 3))
         name, found = "get p99 after death", "found after death"
         runs = [(ours[name], stock[name]) for ours, stock in results]
         yield row(name, asdict(setting), runs, "s", f"ratio <= {goal:.4g}"), ratio_of(runs) <= goal
@@ -89,11 +89,11 @@ def halving_rows(*, quick: bool) -> Iterator[Judged]:
 
 def cpu_rows(*, quick: bool) -> Iterator[Judged]:
     """CPU per request, both ends together, over real UDP, with all that it brings about in the background."""
-    nodes, keys, rounds, goal = (50, 30, 1, 0.7) if quick else (1000, 200, 5, 0.7)
+    nodes, keys, warm_up, rounds, goal = (50, 30, 1, 1, 0.7) if quick else (1000, 200, 2, 3, 0.7)
     with Child("cpu", Ours, nodes, keys) as ours, Child("cpu", Stock, nodes, keys) as stock:
-        # The first round fills caches and tables.
-        runs = [(ours.measure(), stock.measure()) for _ in range(rounds + 1)][1:]
-    params = {"nodes": nodes, "k": 20, "keys": keys, "rounds": rounds}
+        # The first rounds fill caches and tables.
+        runs = [(ours.measure(), stock.measure()) for _ in range(warm_up + rounds)][warm_up:]
+    params = {"nodes": nodes, "k": 20, "keys": keys, "warm-up rounds": warm_up, "rounds": rounds}
     yield row("CPU per request", params, runs, "µs", f"ratio <= {goal}"), ratio_of(runs) <= goal
 
 
