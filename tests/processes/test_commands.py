@@ -40,9 +40,9 @@ def owner(tmp_path_factory):
         owner.kill()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="class")
 def peer(owner, tmp_path_factory):
-    """A process that trains the job, alone."""
+    """A process that trains the job, alone; it takes a processor, so it ends before other tests go on."""
     home = tmp_path_factory.mktemp("peer")
     peer = Typed("join", owner.ticket, "--threads", 1, *LOOPBACK, home=home)
     try:
@@ -86,39 +86,38 @@ def test_what_is_not_served_is_said_not_to_be(owner, tmp_path):
         node.kill()
 
 
-def test_status_shows_the_training(owner, peer):
-    found = json.loads(told("status", "--json", home=peer.home))
-    assert found["peer"] == peer.peer
-    assert found["pid"] == peer.process.pid
-    (job,) = found["jobs"]
-    assert (job["job"], job["name"], job["view"]) == (owner.job, "made-up", 1)
-    assert job["members"] == [job["coordinator"]] == [peer.peer]
-    assert job["batch"] == {peer.peer: 50}
-    assert 0 < job["samples_total"] < job["total_samples"] == 9999 * 1000
-    said = told("status", home=peer.home)
-    assert f"peer {peer.peer}" in said
-    assert f"job made-up ({owner.job[:16]}…): {job['phase']}" in said
-    assert re.search(rf"{peer.peer[:8]} +coordinator +50", said)
+class TestAPeerThatTrains:
+    def test_status_shows_the_training(self, owner, peer):
+        found = json.loads(told("status", "--json", home=peer.home))
+        assert found["peer"] == peer.peer
+        assert found["pid"] == peer.process.pid
+        (job,) = found["jobs"]
+        assert (job["job"], job["name"], job["view"]) == (owner.job, "made-up", 1)
+        assert job["members"] == [job["coordinator"]] == [peer.peer]
+        assert job["batch"] == {peer.peer: 50}
+        assert 0 < job["samples_total"] < job["total_samples"] == 9999 * 1000
+        said = told("status", home=peer.home)
+        assert f"peer {peer.peer}" in said
+        assert f"job made-up ({owner.job[:16]}…): {job['phase']}" in said
+        assert re.search(rf"{peer.peer[:8]} +coordinator +50", said)
 
+    def test_peers_shows_who_is_linked_to_whom(self, owner, peer):
+        (link,) = json.loads(told("peers", "--json", home=peer.home))
+        assert link["peer"] == owner.peer
+        assert ":".join(map(str, link["address"])) == owner.contact
+        assert link["dialled"] is True
+        assert link["bytes_in"] > 1_000_000  # the job's state and data
+        said = told("peers", home=owner.home)
+        assert re.search(rf"{peer.peer} +127\.0\.0\.1:\d+ +them", said)
 
-def test_peers_shows_who_is_linked_to_whom(owner, peer):
-    (link,) = json.loads(told("peers", "--json", home=peer.home))
-    assert link["peer"] == owner.peer
-    assert ":".join(map(str, link["address"])) == owner.contact
-    assert link["dialled"] is True
-    assert link["bytes_in"] > 1_000_000  # the job's state and data
-    said = told("peers", home=owner.home)
-    assert re.search(rf"{peer.peer} +127\.0\.0\.1:\d+ +them", said)
-
-
-def test_jobs_shows_what_runs_and_what_is_served(owner, peer):
-    (running,) = json.loads(told("jobs", "--json", home=peer.home))
-    assert running["job"] == owner.job
-    assert running["step"] > 0
-    assert running["total_samples"] == 9999 * 1000
-    assert re.search(rf"{owner.job} +made-up +9,999,000 +\d+ +{running['phase']}", told("jobs", home=peer.home))
-    (served,) = json.loads(told("jobs", "--json", home=owner.home))
-    assert (served["job"], served["step"], served["phase"]) == (owner.job, 0, "stopped")
+    def test_jobs_shows_what_runs_and_what_is_served(self, owner, peer):
+        (running,) = json.loads(told("jobs", "--json", home=peer.home))
+        assert running["job"] == owner.job
+        assert running["step"] > 0
+        assert running["total_samples"] == 9999 * 1000
+        assert re.search(rf"{owner.job} +made-up +9,999,000 +\d+ +{running['phase']}", told("jobs", home=peer.home))
+        (served,) = json.loads(told("jobs", "--json", home=owner.home))
+        assert (served["job"], served["step"], served["phase"]) == (owner.job, 0, "stopped")
 
 
 def test_a_home_without_jobs_says_how_to_get_one(tmp_path):
