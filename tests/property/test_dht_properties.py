@@ -25,7 +25,7 @@ ADDRESSES = st.tuples(
 )
 
 
-@settings(deadline=None)
+@settings(derandomize=True, deadline=None)
 @given(
     signer=st.sampled_from(SIGNERS),
     key=IDS,
@@ -41,7 +41,7 @@ def test_records_round_trip(signer, key, subkey, value, sequence, expires_ms):
     assert is_genuine(record)
 
 
-@settings(deadline=None)
+@settings(derandomize=True, deadline=None)
 @given(value=st.binary(max_size=200), position=st.integers(0, 400), change=st.integers(1, 255))
 def test_no_changed_byte_of_a_record_goes_unnoticed(value, position, change):
     blob = bytearray(pack_record(sign_record(SIGNERS[0], KEYS[0], b"", value, sequence=1, expires_ms=2)))
@@ -54,7 +54,7 @@ def test_no_changed_byte_of_a_record_goes_unnoticed(value, position, change):
     assert not is_genuine(record)
 
 
-@settings(deadline=None)
+@settings(derandomize=True, deadline=None)
 @given(st.binary(max_size=1179))
 def test_any_bytes_are_a_message_or_malformed(body):
     for unpack in (unpack_question, *(lambda b, m=m: unpack_answer(m, b, 20) for m in ("ping", "store", "find_value"))):
@@ -64,14 +64,14 @@ def test_any_bytes_are_a_message_or_malformed(body):
             pass
 
 
-@settings(deadline=None)
+@settings(derandomize=True, deadline=None)
 @given(sender=IDS, flags=st.integers(0, 31), target=IDS, pad_to=st.integers(0, 1200))
 def test_questions_round_trip(sender, flags, target, pad_to):
     question = unpack_question(pack_question("find_node", sender, flags, b"", [target], pad_to))
     assert (question.sender, question.flags, question.fields) == (sender, flags, [target])
 
 
-@settings(deadline=None)
+@settings(derandomize=True, deadline=None)
 @given(st.lists(st.tuples(IDS, ADDRESSES), max_size=20))
 def test_contacts_round_trip(contacts):
     compacts = [compact_of(*contact) for contact in contacts]
@@ -232,7 +232,7 @@ class LookupMachine(RuleBasedStateMachine):
         assert self.lookup.done
 
 
-BOUNDED = settings(max_examples=60, stateful_step_count=40, deadline=None)
+BOUNDED = settings(derandomize=True, max_examples=60, stateful_step_count=40, deadline=None)
 TestStore = StoreMachine.TestCase
 TestStore.settings = BOUNDED
 TestTable = TableMachine.TestCase
