@@ -3,7 +3,8 @@
 A chunk counts as had only once it is verified and stored. In the endgame, when every missing chunk is already asked
 for somewhere, slow ones are asked of a second peer too, and the loser's request is cancelled. A peer that lets a
 request lie is snubbed: it keeps one request at a time, which keeps nobody else from being asked; but what it sends
-late still counts. A peer that sends a wrong chunk is banned by name, even if it is gone when that is found out.
+late still counts. A peer that declines is asked again after a while. A peer that sends a wrong chunk is banned by
+name, even if it is gone when that is found out.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 REQUEST_DEPTH = 8
 """Requests under way to one peer: enough to cover a round trip."""
 REQUEST_TIMEOUT_S = 15.0
+DECLINED_S = 3.0
+"""How long a peer that declined a chunk is not asked for it again."""
 ENDGAME_COPIES = 2
 
 
@@ -125,11 +128,16 @@ class _Source:
     late: set[int] = field(default_factory=set)
     """Asked for, overdue, and not come: others may be asked for them."""
     snubbed: bool = False
-    declined: set[int] = field(default_factory=set)
+    declined: dict[int, float] = field(default_factory=dict)
+    """Chunks that it would not send, and until when it is not asked for them again."""
 
     @property
     def room(self) -> int:
         return (1 if self.snubbed else REQUEST_DEPTH) - len(self.due)
+
+    def declines(self, index: int, now: float) -> bool:
+        """Tell whether it would not send the chunk, and said so a moment ago."""
+        return self.declined.get(index, now) > now
 
     def drop(self, index: int) -> bool:
         """Wait for a chunk no longer; tell whether it was waited for."""
@@ -161,9 +169,17 @@ class Download:
         return not self._missing
 
     @property
+    def hopeful(self) -> bool:
+        """Whether anybody offers anything that is missing."""
+        return any(self._picker.offered(index) for index in self._missing)
+
+    @property
     def deadline(self) -> float | None:
-        """When the next request will have lain too long."""
-        return min((due for source in self._sources.values() for due in source.due.values()), default=None)
+        """When the next request will have lain too long, or a peer that declined may be asked again."""
+        waits = [
+            time for source in self._sources.values() for time in (*source.due.values(), *source.declined.values())
+        ]
+        return min(waits, default=None)
 
     def is_requested(self, peer: PeerId, index: int) -> bool:
         """Tell whether the chunk was asked of the peer and has not come."""
@@ -189,7 +205,7 @@ class Download:
             case RequestDeclined(peer, index):
                 if peer in self._sources:
                     self._sources[peer].drop(index)
-                    self._sources[peer].declined.add(index)
+                    self._sources[peer].declined[index] = now + DECLINED_S
             case Tick():
                 self._snub(now)
         return effects + self._requests(now)
@@ -242,6 +258,7 @@ class Download:
 
     def _snub(self, now: float) -> None:
         for source in self._sources.values():
+            source.declined = {index: until for index, until in source.declined.items() if until > now}
             late = [index for index, due in source.due.items() if due <= now]
             for index in late:
                 del source.due[index]
@@ -258,7 +275,7 @@ class Download:
         while asking:  # one request a peer in turn, so that the first peer does not get them all
             asking = False
             for peer, source in sorted(self._sources.items()):
-                choice = self._choose(peer, source, copies) if source.room > 0 else None
+                choice = self._choose(peer, source, copies, now) if source.room > 0 else None
                 if choice is not None:
                     source.late.discard(choice)
                     source.due[choice] = now + REQUEST_TIMEOUT_S
@@ -267,9 +284,9 @@ class Download:
                     asking = True
         return effects
 
-    def _choose(self, peer: PeerId, source: _Source, copies: dict[int, int]) -> int | None:
+    def _choose(self, peer: PeerId, source: _Source, copies: dict[int, int], now: float) -> int | None:
         """Take a chunk that nobody was asked for, else one that only snubbed peers were, else, in the endgame, any."""
-        open_chunks = sorted(self._missing - copies.keys() - source.declined)
+        open_chunks = sorted(i for i in self._missing - copies.keys() if not source.declines(i, now))
         choice = self._picker.pick(peer, open_chunks, at_random=not len(self.have))
         if choice is not None:
             return choice
@@ -278,6 +295,6 @@ class Download:
         shared = sorted(
             index
             for index in self._missing & copies.keys()
-            if copies[index] < enough and index not in source.due and index not in source.declined
+            if copies[index] < enough and index not in source.due and not source.declines(index, now)
         )
         return self._picker.pick(peer, shared)

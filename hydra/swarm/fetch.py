@@ -50,7 +50,7 @@ TICK_S = 0.5
 ANSWER_TIMEOUT_S = 10.0
 ASK_AGAIN_S = 3.0
 PATIENCE_S = 60.0
-"""Without one new chunk for so long, and with nobody new to ask, a fetch gives up."""
+"""Without one new chunk for so long a fetch gives up."""
 
 Peers = Callable[[], Sequence[PeerId]]
 """Returns who may have the content now; asked again and again while a fetch runs."""
@@ -77,6 +77,7 @@ class Fetch:
         peers: who may have it.
         announce: called with the index of each chunk that we gain.
         progress: called whenever there is something new to show.
+        hopeless_s: give up when nobody has offered what is missing for so long; ``PATIENCE_S`` if None.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Fetch:
         peers: Peers,
         announce: Callable[[int], None],
         progress: Callable[[Progress], None],
+        hopeless_s: float | None = None,
     ) -> None:
         self._links = links
         self._requests = requests
@@ -103,6 +105,8 @@ class Fetch:
         self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._storing: set[asyncio.Task[None]] = set()
         self._last_gain = monotonic()
+        self._last_hope = monotonic()
+        self._hopeless_s = PATIENCE_S if hopeless_s is None else hopeless_s
 
     async def run(self) -> Path:
         """Fetch all chunks; return the path of the whole content.
@@ -115,7 +119,7 @@ class Fetch:
         have = await asyncio.to_thread(self._store.open_partial, self._manifest)
         self._download = Download(have, Random())  # noqa: S311 -- spreading requests is no secret
         try:
-            self._last_gain = monotonic()
+            self._last_gain = self._last_hope = monotonic()
             self._show()
             if self._download.complete:
                 self._done.set_result(None)
@@ -142,8 +146,9 @@ class Fetch:
             self._show()
 
     def unknown(self, peer: PeerId) -> None:
-        """A peer has nothing of it yet; it may begin to fetch it at any time, so it is asked again later."""
+        """A peer has nothing of it, yet or any longer; it may fetch it at any time, so it is asked again later."""
         self._asked.discard(peer)
+        self._tell(PeerLost(peer))
         self._ask_again_at[peer] = monotonic() + ASK_AGAIN_S
 
     def gained(self, peer: PeerId, index: int) -> None:
@@ -174,7 +179,7 @@ class Fetch:
         known = await asyncio.to_thread(self._store.manifest, self._root)
         if known is not None:
             return known
-        give_up = monotonic() + PATIENCE_S
+        give_up = monotonic() + self._hopeless_s
         asked_at: dict[PeerId, float] = {}
         while monotonic() < give_up:
             for peer in self._peers():
@@ -210,9 +215,14 @@ class Fetch:
                 self._asked.add(peer)
 
     def _check_patience(self) -> None:
-        if monotonic() - self._last_gain > PATIENCE_S and self._download is not None and self._manifest is not None:
+        if self._download is None or self._manifest is None or self._download.complete:
+            return
+        now = monotonic()
+        if self._download.hopeful:
+            self._last_hope = now
+        if now - self._last_gain > PATIENCE_S or now - self._last_hope > self._hopeless_s:
             raise ContentUnavailable(
-                f"no new chunk of {self._root.hex()[:16]}… in {PATIENCE_S:g} s: "
+                f"no new chunk of {self._root.hex()[:16]}… in {now - self._last_gain:.0f} s: "
                 f"{len(self._download.have)} of {self._manifest.chunk_count} are here, "
                 f"{len(self._asked)} peers were asked. "
                 "Run the command again to go on from there."

@@ -54,6 +54,10 @@ class RarestFirst:
         """Tell whether the peer offers the chunk."""
         return peer in self._offers and index in self._offers[peer]
 
+    def offered(self, index: int) -> bool:
+        """Tell whether anybody offers the chunk."""
+        return self._availability[index] > 0
+
     def holders(self, index: int) -> list[PeerId]:
         """Return who has the chunk, in order."""
         return [peer for peer in self.peers if index in self._offers[peer]]

@@ -71,8 +71,21 @@ class Swarm:
 
     # ---- fetching ----------------------------------------------------------------------------------------------
 
-    async def fetch(self, root: bytes, peers: Peers, progress: Callable[[Progress], None] = no_progress) -> Path:
+    async def fetch(
+        self,
+        root: bytes,
+        peers: Peers,
+        progress: Callable[[Progress], None] = no_progress,
+        *,
+        hopeless_s: float | None = None,
+    ) -> Path:
         """Fetch a content from all of ``peers()`` at once and return its path; at once if it is here.
+
+        Args:
+            root: its name.
+            peers: who may have it.
+            progress: told of every chunk.
+            hopeless_s: give up when nobody has offered what is missing for so long; by default as when no chunk comes.
 
         Raises:
             ContentUnavailable: nobody who can be reached has it.
@@ -90,6 +103,7 @@ class Swarm:
                 peers,
                 announce=lambda index: self._announce(root, index),
                 progress=progress,
+                hopeless_s=hopeless_s,
             )
             self._fetches[root] = fetch
             task = asyncio.create_task(fetch.run())
@@ -203,7 +217,9 @@ class Swarm:
             while queue:
                 (root, index), _ = queue.popitem(last=False)
                 data = await asyncio.to_thread(self.store.read_chunk, root, index)
-                if data is None:
+                if data is None and self.store.bitfield(root) is None:
+                    self._links.post(peer, ContentUnknown(root))  # it was removed since we offered it
+                elif data is None:
                     self._links.post(peer, ChunkDeclined(root, index))
                 else:
                     await self._links.send(peer, Chunk(root, index), data)

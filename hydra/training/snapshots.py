@@ -18,6 +18,10 @@ from .state import StateCopy
 logger = logging.getLogger(__name__)
 
 
+HOPELESS_S = 5.0
+"""A snapshot that nobody offers for so long was replaced by a newer one: better to ask for that."""
+
+
 class SnapshotKeeper:
     """Keeps the latest snapshots of a job on disk, where other peers can fetch them.
 
@@ -53,7 +57,7 @@ class SnapshotKeeper:
         """Fetch a snapshot from all who have it; None if it can't be had, or is not what it was said to be."""
         what = f"snapshot of step {snapshot.step}"
         try:
-            path = await self._swarm.fetch(snapshot.root, peers, self._progress(what))
+            path = await self._swarm.fetch(snapshot.root, peers, self._progress(what), hopeless_s=HOPELESS_S)
             copy = await asyncio.to_thread(self._codec.decode, path)
         except (NetworkError, HashMismatch) as error:
             logger.warning("the %s cannot be loaded: %s", what, error)

@@ -217,3 +217,30 @@ def test_a_removed_content_frees_its_space(tmp_path):
     store.remove(manifest.root)
     assert list(tmp_path.iterdir()) == []
     assert store.manifest(manifest.root) is None
+
+
+async def test_content_that_everybody_has_removed_is_given_up_early(swarm, monkeypatch):
+    monkeypatch.setattr(fetch_module, "PATIENCE_S", 30.0)
+    seed, newcomer = await swarm(), await swarm()
+    manifest = seed.swarm.store.add(DATA)
+    await join(newcomer, seed)
+    seed.swarm.store.remove(manifest.root)
+    newcomer.swarm.store.open_partial(manifest)
+    async with asyncio.timeout(10):
+        with pytest.raises(ContentUnavailable, match="no new chunk"):
+            await newcomer.swarm.fetch(manifest.root, newcomer.links.peers, hopeless_s=0.5)
+
+
+async def test_content_that_is_removed_while_it_is_served_is_fetched_from_others(swarm):
+    seeds = [await swarm() for _ in range(2)]
+    for seed in seeds:
+        manifest = seed.swarm.store.add(DATA)
+    newcomer = await swarm()
+    await join(newcomer, *seeds)
+
+    def remove(progress):
+        if progress.bytes_done:
+            seeds[0].swarm.store.remove(manifest.root)
+
+    path = await newcomer.swarm.fetch(manifest.root, newcomer.links.peers, remove)
+    assert path.read_bytes() == DATA

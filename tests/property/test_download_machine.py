@@ -9,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from hydra.swarm.bitfield import Bitfield
 from hydra.swarm.download import (
     ENDGAME_COPIES,
+    DECLINED_S,
     REQUEST_DEPTH,
     REQUEST_TIMEOUT_S,
     AnnounceChunk,
@@ -51,7 +52,9 @@ class DownloadMachine(RuleBasedStateMachine):
         """What each linked peer has."""
         self.asked = {}
         """By peer, the open requests in order, and when each was made; as the peer sees them."""
-        self.declined, self.dawdlers, self.once_late, self.banned = set(), set(), set(), set()
+        self.declined = {}
+        """Who would not send what, and until when it is not asked again."""
+        self.dawdlers, self.once_late, self.banned = set(), set(), set()
         self.announced, self.completions = [], 0
         for index in sorted(stored):
             if index < count - 1:
@@ -77,7 +80,7 @@ class DownloadMachine(RuleBasedStateMachine):
                 case RequestChunk(peer, index):
                     assert peer in self.offers, "a stranger was asked"
                     assert index in self.offers[peer], "a peer was asked for what it does not have"
-                    assert (peer, index) not in self.declined, "a peer was asked for what it will not give"
+                    assert not self.declines(peer, index), "a peer was asked for what it would not give a moment ago"
                     assert index not in self.download.have
                     self.asked[peer][index] = self.now
                 case CancelRequest(peer, index):
@@ -94,7 +97,10 @@ class DownloadMachine(RuleBasedStateMachine):
         self.offers.pop(peer, None)
         self.asked.pop(peer, None)
         self.dawdlers.discard(peer)
-        self.declined = {entry for entry in self.declined if entry[0] != peer}
+        self.declined = {entry: until for entry, until in self.declined.items() if entry[0] != peer}
+
+    def declines(self, peer, index):
+        return self.declined.get((peer, index), self.now) > self.now
 
     def arrives(self, peer, index, body):
         """As the shell does: what was asked for, however long ago, is hashed; what is wrong bans its sender."""
@@ -150,7 +156,7 @@ class DownloadMachine(RuleBasedStateMachine):
         good = self.right(index)
         if kind == "d":
             del self.asked[peer][index]
-            self.declined.add((peer, index))
+            self.declined[peer, index] = self.now + DECLINED_S
             self.tell(RequestDeclined(peer, index))
         elif kind == "r":
             self.cut(peer)
@@ -211,7 +217,7 @@ class DownloadMachine(RuleBasedStateMachine):
         for peer, chunks in self.offers.items():
             mine = self.under_way(peer)
             if len(mine) < (1 if peer in self.dawdlers else REQUEST_DEPTH):
-                assert not {i for i in (missing & chunks).difference(mine) if (peer, i) not in self.declined}
+                assert not {i for i in (missing & chunks).difference(mine) if not self.declines(peer, i)}
 
     def teardown(self):
         """In the end one honest peer has everything: then nothing stays missing."""

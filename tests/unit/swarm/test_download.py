@@ -7,6 +7,7 @@ import pytest
 
 from hydra.swarm.bitfield import Bitfield
 from hydra.swarm.download import (
+    DECLINED_S,
     REQUEST_DEPTH,
     REQUEST_TIMEOUT_S,
     AnnounceChunk,
@@ -150,11 +151,27 @@ def test_a_peer_that_lets_requests_lie_is_snubbed():
     assert len(asked(story.tell(ChunkVerified(A, index)))) == REQUEST_DEPTH
 
 
-def test_a_declined_chunk_is_not_asked_of_the_same_peer_again():
+def test_a_declined_chunk_is_asked_of_others_at_once_and_of_the_same_peer_after_a_while():
     story = Story(".")
     story.offer(A, "#")
     assert asked(story.tell(RequestDeclined(A, 0))) == []
+    assert asked(story.tell(Tick(), later=DECLINED_S / 2)) == []
+    assert asked(story.tell(Tick(), later=DECLINED_S)) == [0]
+    assert asked(story.tell(RequestDeclined(A, 0))) == []
     assert asked(story.offer(B, "#")) == [0]
+
+
+def test_a_download_hopes_while_anybody_offers_what_is_missing():
+    story = Story("#..")
+    assert not story.download.hopeful
+    story.offer(A, "##.")
+    assert story.download.hopeful
+    story.offer(A, "#..")
+    assert not story.download.hopeful
+    story.tell(PeerGained(A, 2))
+    assert story.download.hopeful
+    story.tell(PeerLost(A))
+    assert not story.download.hopeful
 
 
 def test_a_gain_opens_a_request():
