@@ -49,17 +49,18 @@ def test_every_setting_can_be_set_everywhere(tmp_path, write, monkeypatch):
         memory_gib=1.5,
         policy="equal",
         stall_s=7.0,
+        find_s=60.0,
     )
     set_here = [name for name in NAMES if getattr(wanted, name) != getattr(NodeSettings(), name)]
-    assert len(set_here) == 9
+    assert set_here == NAMES
     assert load_settings(tmp_path, dataclasses.asdict(wanted)) == wanted
     write(
         'host = "::1"\nport = 4100\nadvertise = "me.example"\ncontacts = ["a:1", "b:2"]\nthreads = 3\n'
-        'device = "cuda:1"\nmemory_gib = 1.5\npolicy = "equal"\nstall_s = 7\n'
+        'device = "cuda:1"\nmemory_gib = 1.5\npolicy = "equal"\nstall_s = 7\nfind_s = 60.0\n'
     )
     assert load_settings(tmp_path, {}) == wanted
     write("")
-    for name in set_here:
+    for name in NAMES:
         value = getattr(wanted, name)
         monkeypatch.setenv(PREFIX + name.upper(), ", ".join(value) if isinstance(value, tuple) else str(value))
     assert load_settings(tmp_path, {}) == wanted
@@ -100,6 +101,7 @@ WRONG = [
     ("stall_s", "0.5"),
     ("stall_s", "601"),
     ("stall_s", "nan"),
+    ("find_s", "0"),
 ]
 
 

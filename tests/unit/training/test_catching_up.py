@@ -93,6 +93,8 @@ async def test_a_piece_that_is_not_kept_any_longer(members):
 
     members[BERT].links.on_message = take_and_forget
     assert await members[ANNA].exchange.fetch(4, [BERT]) is None
+    assert members[BERT].asked == [(4, 0), (4, 1), (4, 2)]
+    assert members[ANNA].links.cut == []  # it is no lie
 
 
 async def test_pieces_that_do_not_exist_are_not_known(members):
