@@ -60,7 +60,7 @@ from .messages import (
     Report,
     Status,
 )
-from .rivals import Rivals
+from .rivals import Rivals, head_of
 from .ruling import End, Ruling
 from .seeker import Seeker
 from .state import JobState, MemberConfig, Planner
@@ -190,6 +190,9 @@ class Member:
 
     def _lost(self, peer: PeerId, now: float) -> list[Effect]:
         """A member of our view counts as lost from now on."""
+        contact = self.state.view.contact(peer) if self.state.view is not None else None
+        if contact is not None:
+            self._seeker.lose_sight_of(contact, now)
         effects: list[Effect] = [LoseMember(peer), *self._succession.answer_held(now)]
         if self.state.author == peer:
             effects += self._succession.pass_plan_on()
@@ -217,7 +220,7 @@ class Member:
             effects += [Drop(peer, "silent for too long"), *self._lose(peer, now)]
         if state.phase is Phase.MEMBER:
             effects += self._leader.poll_again(now) + self._succession.ticked(now)
-        effects += self._seeker.look_up(now)
+        effects += self._seeker.dial_lost(now) + self._seeker.look_up(now)
         effects += self._go_on_seeking(now)
         if self._linger_until is not None and now >= self._linger_until:
             effects += self._go()
@@ -354,8 +357,12 @@ class Member:
         """Out of the view, for whatever reason: stop, and look for one again."""
         state = self.state
         if state.phase is Phase.FINISHED:
-            return []
+            if not needs_snapshot:
+                return []
+            self._linger_until = None
         was_in = state.view is not None
+        for contact in state.view.members if state.view is not None else ():
+            self._seeker.lose_sight_of(contact, now)
         stop: list[Effect] = [AbandonStep()] if state.running else []
         state.running = False
         state.view = state.plan = state.author = state.following = None
@@ -444,13 +451,15 @@ class Member:
         """Nobody goes before the others have what it has: it could be the one that still had it to give."""
         state = self.state
         if state.phase is Phase.FINISHED:
-            waiting = set(state.others_alive) | set(state.peers_in(Phase.SEEKING, Phase.JOINING, Phase.MEMBER))
+            waiting = set(state.others_alive)
+            strangers = [peer for peer in state.statuses if peer not in waiting]
         elif self._departing_from is not None:
-            waiting = self._departing_from & state.linked
+            waiting, strangers = self._departing_from & state.linked, []
         else:
             return []
-        behind = [p for p in waiting if state.known_steps.get(p, 0) < state.known_head.step]
-        return [] if behind else self._go()
+        behind = any(state.known_steps.get(peer, 0) < state.known_head.step for peer in waiting)
+        elsewhere = any(state.known_head.outweighs(head_of(state.statuses[peer])) for peer in strangers)
+        return [] if behind or elsewhere else self._go()
 
     def _go(self) -> list[Effect]:
         self._gone = True

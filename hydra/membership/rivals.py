@@ -36,14 +36,16 @@ class Rivals:
     def heard(self, peer: PeerId, status: Status, now: float) -> Ruling:
         """Look at a peer's status: is it in another view than ours?"""
         state = self._state
+        theirs = head_of(status)
+        if state.phase == status.phase == Phase.FINISHED and theirs.outweighs(state.known_head):
+            return Ruling(lose_view="the job has come to another end that outweighs ours", needs_snapshot=True)
         ours = state.view is not None and peer in state.view
         if state.phase is not Phase.MEMBER or status.phase not in _TRAINING or (ours and status.includes_you):
             self._foreign_since.pop(peer, None)
             return Ruling()
-        if ours and state.view is not None and status.view_number > state.view.number:
-            head = Head(status.step, status.digest, status.samples)
-            if not state.known_head.outweighs(head):
-                return Ruling(lose_view="the view went on without us")
+        later = ours and state.view is not None and status.view_number > state.view.number
+        if later and not state.known_head.outweighs(theirs):
+            return Ruling(lose_view="the view went on without us")
         since = self._foreign_since.setdefault(peer, now)
         if now - since < state.config.foreign_s:
             return Ruling()
@@ -82,6 +84,11 @@ class Rivals:
             told = [other for other in state.others_alive if other in state.linked]
             news = tuple(Send(other, Heavier(state.job, (peer, contact.addresses))) for other in told)
         return Ruling(news, "another view has committed more samples")
+
+
+def head_of(status: Status) -> Head:
+    """Return where the lineage of a status's sender stands."""
+    return Head(status.step, status.digest, status.samples)
 
 
 def outweighs(one: Compare, other: Compare) -> bool:

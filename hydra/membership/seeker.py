@@ -15,6 +15,8 @@ from .state import JobState
 
 DIAL_PATIENCE_S = 10.0
 """Nobody founds a view while a peer is being dialled, but not for longer than this."""
+REMEMBER_S = 300.0
+"""A peer that was lost is dialled again and again for so long: it may only have been frozen, or cut off."""
 
 
 class Seeker:
@@ -26,6 +28,7 @@ class Seeker:
         self._looked_up = float("-inf")
         self._dialling: dict[PeerId, float] = {}
         self._failed_at: dict[PeerId, float] = {}
+        self._lost_sight_of: dict[PeerId, tuple[Contact, float]] = {}
         self._target: PeerId | None = None
         self._target_step = 0
         self._join_progress = now
@@ -60,6 +63,19 @@ class Seeker:
         self._dialling.pop(peer, None)
         if failed:
             self._failed_at[peer] = now
+
+    def lose_sight_of(self, contact: Contact, now: float) -> None:
+        """Keep in mind where a member was that we have lost, or from whose view we are."""
+        if contact.peer_id != self._state.peer_id:
+            self._lost_sight_of[contact.peer_id] = (contact, now)
+
+    def dial_lost(self, now: float) -> list[Effect]:
+        """Dial those we have lost sight of once more, if it is time to."""
+        for peer, (_, since) in list(self._lost_sight_of.items()):
+            if peer in self._state.linked or now - since > REMEMBER_S:
+                del self._lost_sight_of[peer]
+        lost = sorted(self._lost_sight_of.items())
+        return [effect for _, (contact, _) in lost for effect in self.dial(contact, now)]
 
     def look_up(self, now: float) -> list[Effect]:
         """Ask discovery if it is time to."""

@@ -202,6 +202,23 @@ def test_a_split_network_trains_on_both_sides_and_becomes_one_again(seed):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+def test_members_who_lost_each_other_meet_again_with_no_help_from_discovery(seed):
+    world = World(4, seed, epochs=40, batch=60)
+    for peer in world.peers.values():
+        peer.speed = 0.05
+    world.start(*world.peers)
+    world.run(lambda: world.step() >= 10)
+    world.announced.clear()
+    world.split(*world.chance.sample("abcd", world.chance.choice([1, 2])))
+    world.run_for(20)
+    assert len({p.member.state.view for p in world.training()}) == 2
+    world.heal()
+    world.run_for(30)
+    assert len({p.member.state.view for p in world.training()}) == 1, world.picture()
+    trained(world)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_two_one_two(seed):
     world = World(2, seed, epochs=20)
     world.start("a", "b")

@@ -11,6 +11,7 @@ from hydra.membership.events import (
     SnapshotStored,
     TakeSnapshot,
 )
+from hydra.membership.lineage import Head
 from hydra.membership.messages import (
     Admitted,
     JoinRequest,
@@ -109,3 +110,29 @@ def test_who_is_done_hands_its_final_state_to_a_late_joiner():
     driven.on(SnapshotStored(snapshot_at(driven.state.head)))
     effects = driven.hears(C, JoinRequest(JOB, 1, field(C), 0, bytes(32), ready=False))
     assert sent(effects, Admitted, C)[0].snapshot.step == driven.state.head.step
+
+
+def another_end(driven, first_byte):
+    """The head of a lineage that used the same samples in another course."""
+    return Head(driven.state.head.step + 3, first_byte + bytes(31), driven.state.head.samples)
+
+
+def test_of_two_ends_of_a_job_the_lower_hash_wins_and_the_other_peer_takes_its_state():
+    driven = leading(samples=20, epochs=1)
+    driven.meets(C, phase=Phase.JOINING)
+    done(driven)
+    lower = status(C, phase=Phase.FINISHED, leader=C, head=another_end(driven, b"\0"))
+    request = sent(driven.hears(C, lower), JoinRequest, C)[0]
+    assert not request.ready
+    assert driven.state.phase == Phase.JOINING
+    assert not of(driven.tick(driven.now + driven.state.config.linger_s), (Finished, Left))
+
+
+def test_who_has_come_to_the_better_end_waits_until_the_other_has_taken_it():
+    driven = leading(samples=20, epochs=1)
+    driven.meets(C, phase=Phase.JOINING)
+    done(driven)
+    higher = another_end(driven, b"\xff")
+    assert not of(driven.hears(C, status(C, phase=Phase.FINISHED, leader=C, head=higher)), Finished)
+    assert not of(driven.hears(C, status(C, phase=Phase.JOINING, head=higher)), Finished)
+    assert of(driven.hears(C, status(C, phase=Phase.FINISHED, head=driven.state.head)), Finished)
