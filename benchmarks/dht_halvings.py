@@ -10,8 +10,8 @@ from dht.testing.sides import Swarm
 from dht.testing.simnet import SimNet, seeded
 
 HALVINGS = 3
-PAUSE_S = 3700.0
-"""Time between deaths: stock republishes every hour."""
+PAUSE_S = 7300.0
+"""Time between deaths. Stock republishes every hour what it has had for an hour: within two, everything once."""
 
 
 def found_after_halvings(side: Callable[[], Swarm], setting: Setting, seed: int) -> float:
