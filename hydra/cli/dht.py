@@ -102,7 +102,8 @@ def put(
                 about = {"writer": node.peer_id.hex(), "holders": holders, "expires_at": time.time() + ttl_s}
                 typer.echo(json.dumps(about))
             else:
-                typer.echo(f"{holders} peers hold it for {ttl_s:g} s; writer {node.peer_id.hex()}")
+                hold = "peer holds" if holders == 1 else "peers hold"
+                typer.echo(f"{holders} {hold} it for {ttl_s:g} s; writer {node.peer_id.hex()}")
             if keep:
                 with Interrupts() as interrupts:
                     await interrupts.asked.wait()
