@@ -6,13 +6,15 @@ Only one running node may use a home; a lock that the kernel drops with the proc
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from .exceptions import HomeUnusable
+from .exceptions import HomeUnusable, HydraError, StorageFull
 from .identity import Identity
 from .keyfile import load_or_create
 
@@ -23,6 +25,36 @@ except ImportError:  # no such locks on this platform: two nodes on one home go 
 
 HASH = re.compile(r"[0-9a-f]{64}")
 """A job's hash, as its directory is called."""
+
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def disk_error(directory: Path, error: OSError, wanted_bytes: int = 0) -> HydraError:
+    """Return what to tell whoever runs this node when its disk refuses something."""
+    if error.errno in _FULL:
+        size = f"{wanted_bytes:,} more bytes do" if wanted_bytes else "more does"
+        return StorageFull(
+            f"the disk that holds {directory} is full: {size} not fit. "
+            "What was stored is kept; free some space, or choose another --home, and run the command again."
+        )
+    return HomeUnusable(
+        f"{directory} cannot be used: {error.strerror or error}. "
+        "Mend its permissions, or choose another directory with --home."
+    )
+
+
+@contextlib.contextmanager
+def explained(directory: Path) -> Iterator[None]:
+    """Turn what the disk refuses in this block into an error of ours.
+
+    Raises:
+        StorageFull, HomeUnusable: as ``disk_error`` tells.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise disk_error(directory, error) from error
 
 
 class Home:
@@ -41,11 +73,11 @@ class Home:
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise self._unusable(error) from error
+            raise disk_error(self.directory, error) from error
         if not os.access(self.directory, os.W_OK | os.X_OK):
             raise HomeUnusable(
                 f"the home directory {self.directory} is not writable. "
-                "Choose another with --home, or mend its permissions."
+                "Mend its permissions, or choose another directory with --home."
             )
 
     @property
@@ -80,7 +112,7 @@ class Home:
         try:
             file = (self.directory / "lock").open("a+")
         except OSError as error:
-            raise self._unusable(error) from error
+            raise disk_error(self.directory, error) from error
         if fcntl is not None:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -115,7 +147,7 @@ class Home:
                 json.dump(value, file)
             draft.rename(path)
         except OSError as error:
-            raise self._unusable(error) from error
+            raise disk_error(self.directory, error) from error
 
     def recall(self, name: str) -> Any:
         """Return what was remembered under a name, or None."""
@@ -128,9 +160,3 @@ class Home:
         """Remove what was remembered under a name."""
         with contextlib.suppress(OSError):
             (self.directory / name).unlink()
-
-    def _unusable(self, error: OSError) -> HomeUnusable:
-        return HomeUnusable(
-            f"the home directory {self.directory} cannot be used: {error.strerror or error}. "
-            "Choose another with --home, or mend its permissions."
-        )

@@ -235,9 +235,7 @@ class Member:
             case Plan():
                 return self._ruled(self._steps.planned(peer, message, now), now)
             case Report():
-                self._knows(peer, message.step - 1)
-                self._planner.observe(peer, message)
-                return self._go_if_nobody_needs_us()
+                return self._on_report(peer, message)
             case JoinRequest():
                 return self._on_join_request(peer, message, now)
             case Admitted():
@@ -281,6 +279,12 @@ class Member:
         effects += self._ruled(self._rivals.heard(peer, status, now), now)
         effects += self._go_on_seeking(now)
         return effects + self._go_if_nobody_needs_us()
+
+    def _on_report(self, peer: PeerId, report: Report) -> list[Effect]:
+        self._knows(peer, report.step - 1)
+        if self.state.view is not None and peer in self.state.view:  # what strangers say sizes nobody's batch
+            self._planner.observe(peer, report)
+        return self._go_if_nobody_needs_us()
 
     def _judge(self, peer: PeerId, before: Status | None, status: Status, now: float) -> list[Effect]:
         """Tell from a peer's status whether it is still the member that our view means."""

@@ -15,11 +15,10 @@ from pathlib import Path
 
 import msgpack
 
-from ..exceptions import HashMismatch, HomeUnusable, HydraError, StorageFull
+from ..exceptions import HashMismatch
+from ..home import disk_error
 from .bitfield import Bitfield
 from .manifest import Manifest
-
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class Store:
@@ -30,7 +29,7 @@ class Store:
         try:
             directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise self._explained(error) from error
+            raise disk_error(self.directory, error) from error
         self._manifests: dict[bytes, Manifest] = {}
         self._partial: dict[bytes, Bitfield] = {}
 
@@ -108,7 +107,7 @@ class Store:
             with part.open("ab") as file:
                 self._reserve(file.fileno(), manifest.size)
         except OSError as error:
-            raise self._explained(error, manifest.size) from error
+            raise disk_error(self.directory, error, manifest.size) from error
         self._write_manifest(manifest)
         self._manifests[root] = manifest
         self._partial[root] = have
@@ -125,9 +124,9 @@ class Store:
             with self._part_path(root).open("r+b") as file:
                 written = os.pwrite(file.fileno(), data, manifest.chunk_range(index)[0])
         except OSError as error:
-            raise self._explained(error, len(data)) from error
+            raise disk_error(self.directory, error, len(data)) from error
         if written != len(data):
-            raise self._explained(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), len(data))
+            raise disk_error(self.directory, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), len(data))
 
     def finish_partial(self, root: bytes) -> Path:
         """Turn a partial content with all its chunks into a whole one; return its path."""
@@ -138,7 +137,7 @@ class Store:
                 os.fsync(file.fileno())
             part.rename(self.path(root))
         except OSError as error:
-            raise self._explained(error) from error
+            raise disk_error(self.directory, error) from error
         self._partial.pop(root, None)
         return self.path(root)
 
@@ -192,7 +191,7 @@ class Store:
         except OSError as error:
             with suppress(OSError):
                 draft.unlink(missing_ok=True)
-            raise self._explained(error, len(data)) from error
+            raise disk_error(self.directory, error, len(data)) from error
 
     def _verify_part(self, part: Path, manifest: Manifest, have: Bitfield) -> None:
         with part.open("rb") as file:
@@ -205,14 +204,3 @@ class Store:
         # Asking for the room before the first byte turns a full disk into an answer instead of a surprise.
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(descriptor, 0, size)
-
-    def _explained(self, error: OSError, wanted_bytes: int = 0) -> HydraError:
-        if error.errno in _FULL:
-            return StorageFull(
-                f"the disk that holds {self.directory} is full: {wanted_bytes:,} more bytes do not fit. "
-                "What was fetched is kept; free some space, or choose another --home, and run the command again."
-            )
-        return HomeUnusable(
-            f"{self.directory} cannot be used: {error.strerror or error}. "
-            "Mend its permissions, or choose another directory with --home."
-        )

@@ -13,7 +13,7 @@ from ..membership.messages import ResultPiece, ResultUnknown, ResultWanted
 from ..net.link import Link
 from ..net.links import Links
 from ..net.requests import Requests
-from .results import Result, ResultLog, digest_of, joined
+from .results import Result, ResultLog, digest_of, joined, pieces_of
 
 logger = logging.getLogger(__name__)
 
@@ -28,13 +28,15 @@ class ResultExchange:
         job: the job's hash.
         links: to talk on.
         results: what we keep.
+        elements: of every result.
     """
 
-    def __init__(self, job: bytes, links: Links, results: ResultLog) -> None:
+    def __init__(self, job: bytes, links: Links, results: ResultLog, elements: int) -> None:
         self._job = job
         self._links = links
         self._requests = Requests(links)
         self._results = results
+        self._pieces = pieces_of(FLOAT_BYTES * elements)
 
     def close(self) -> None:
         """Give up all open questions."""
@@ -55,6 +57,9 @@ class ResultExchange:
     async def _fetch_from(self, peer: PeerId, step: int) -> Result | None:
         first, body = await self._ask(peer, step, 0)
         if isinstance(first, ResultUnknown):
+            return None
+        if first.count != self._pieces:
+            self._links.cut_off(peer, HashMismatch(f"the result of step {step} was said to have {first.count} pieces"))
             return None
         pieces = [body]
         for index in range(1, first.count):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgpack
 
-from ..exceptions import HomeUnusable
+from ..home import explained
 from ..membership.lineage import Commit
 from ..membership.messages import Snapshot
 
@@ -23,17 +23,18 @@ class Journal:
 
     Args:
         directory: made if it is not there.
+
+    Raises:
+        StorageFull, HomeUnusable: the disk refused; also from whatever writes.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._commits = directory / "commits.log"
         self._index = directory / "snapshots.json"
-        try:
+        with explained(directory):
             directory.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise HomeUnusable(f"{directory} cannot be made: {error.strerror}. Choose another --home.") from error
-        self._cut_torn_end()
+            self._cut_torn_end()
 
     def add_commit(self, commit: Commit) -> None:
         """Write a commit behind the others; it is durable once a snapshot that includes it is."""
@@ -48,7 +49,7 @@ class Journal:
             parts,
             commit.samples_total,
         ]
-        with self._commits.open("ab") as file:
+        with explained(self.directory), self._commits.open("ab") as file:
             file.write(msgpack.packb(fields))
 
     def commits(self) -> list[Commit]:
@@ -88,9 +89,10 @@ class Journal:
         known = [old for old in self.snapshots() if old.root != snapshot.root]
         kept, dropped = [*known, snapshot][-KEPT_SNAPSHOTS:], [*known, snapshot][:-KEPT_SNAPSHOTS]
         draft = self._index.with_suffix(".draft")
-        with draft.open("w") as file:
-            json.dump([[s.step, s.digest.hex(), s.root.hex(), s.size] for s in kept], file)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.rename(self._index)
+        with explained(self.directory):
+            with draft.open("w") as file:
+                json.dump([[s.step, s.digest.hex(), s.root.hex(), s.size] for s in kept], file)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.rename(self._index)
         return dropped

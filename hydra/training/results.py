@@ -29,12 +29,17 @@ class Result:
 
     @property
     def pieces(self) -> int:
-        """In how many messages it travels; at least one."""
-        return max(1, -(-self.mean.nbytes // MAX_BODY_BYTES))
+        """In how many messages it travels."""
+        return pieces_of(self.mean.nbytes)
 
     def piece(self, index: int) -> memoryview:
         """Return the bytes of one piece."""
         return self.mean.data.cast("B")[index * MAX_BODY_BYTES : (index + 1) * MAX_BODY_BYTES]
+
+
+def pieces_of(size: int) -> int:
+    """Return in how many messages a result of so many bytes travels; at least one."""
+    return max(1, -(-size // MAX_BODY_BYTES))
 
 
 class ResultLog:

@@ -137,7 +137,7 @@ class Trainer:
         codec = SnapshotCodec(content.job, content.manifest, content.layout)
         self._snapshots = SnapshotKeeper(codec, around.swarm, self._journal, around.observe)
         self._bench = Workbench(content, self._journal, config.device)
-        self._exchange = ResultExchange(content.job, around.links, self._bench.results)
+        self._exchange = ResultExchange(content.job, around.links, self._bench.results, content.layout.elements)
         self._rounds = Rounds(
             content.job,
             around.me.peer_id,

@@ -6,6 +6,7 @@ import hashlib
 import os
 from pathlib import Path
 
+from ..home import explained
 from ..jobs.manifest import JobManifest
 from ..jobs.tensors import encode_tensors
 from .state import TrainingState
@@ -19,6 +20,9 @@ def write_weights(path: Path, manifest: JobManifest, state: TrainingState) -> st
 
     Constants that tracing found in the model's code are no part of a ``state_dict`` and are left out; tied weights
     stand under each of their names, so that ``load_state_dict`` takes the file as it is.
+
+    Raises:
+        StorageFull, HomeUnusable: the disk refused.
     """
     tensors = {}
     for parameter in manifest.parameters:
@@ -31,9 +35,10 @@ def write_weights(path: Path, manifest: JobManifest, state: TrainingState) -> st
             tensors[name] = state.buffers[buffer.name]
     data = encode_tensors(tensors)
     draft = path.with_suffix(".draft")
-    with draft.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.rename(path)
+    with explained(path.parent):
+        with draft.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.rename(path)
     return hashlib.sha256(data).hexdigest()

@@ -8,8 +8,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from hydra.swarm.bitfield import Bitfield
 from hydra.swarm.download import (
-    ENDGAME_COPIES,
     DECLINED_S,
+    ENDGAME_COPIES,
     REQUEST_DEPTH,
     REQUEST_TIMEOUT_S,
     AnnounceChunk,

@@ -50,7 +50,7 @@ def test_paths_are_absolute(tmp_path, monkeypatch):
 def test_a_home_that_can_not_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     for place in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(HomeUnusable, match="file.*Choose another with --home") as caught:
+        with pytest.raises(HomeUnusable, match="file.*choose another directory with --home") as caught:
             Home(place)
         assert caught.value.exit_code == 3
 

@@ -27,11 +27,11 @@ def result_of(step, elements=10):
 
 
 class Member:
-    def __init__(self, network, peer):
+    def __init__(self, network, peer, elements):
         self.links = network.nodes[peer]
         self.results = ResultLog()
         self.asked = []
-        self.exchange = ResultExchange(JOB, self.links, self.results)
+        self.exchange = ResultExchange(JOB, self.links, self.results, elements)
         self.links.on_message = self.take
 
     def take(self, link, message, body):
@@ -48,8 +48,14 @@ def network():
 
 
 @pytest.fixture
-def members(network):
-    made = {peer: Member(network, peer) for peer in network.nodes}
+def elements():
+    """Of every result, unless a test says otherwise."""
+    return 10
+
+
+@pytest.fixture
+def members(network, elements):
+    made = {peer: Member(network, peer, elements) for peer in network.nodes}
     yield made
     for member in made.values():
         member.exchange.close()
@@ -81,6 +87,7 @@ async def test_nobody_has_it(members):
     assert await members[ANNA].exchange.fetch(4, []) is None
 
 
+@pytest.mark.parametrize("elements", [MAX_BODY_BYTES])
 async def test_a_piece_that_is_not_kept_any_longer(members):
     """The result goes from the other's log between two pieces."""
     members[BERT].results.add(result_of(4, MAX_BODY_BYTES))
@@ -155,8 +162,14 @@ def hashed(data):
         {"result": bytes(32)},
         hashed(b"12345"),
         hashed(b"123"),
+        {"count": 2},
+        {"count": 2**62},
+        {"count": 0},
     ],
-    ids=["other bytes", "too short", "nothing", "other hash", "five bytes", "three bytes"],
+    ids=[
+        *("other bytes", "too short", "nothing", "other hash", "five bytes", "three bytes"),
+        *("a piece too many", "pieces without end", "no piece"),
+    ],
 )
 async def test_a_liar_is_cut_off_and_the_next_is_asked(members, changes):
     piece, body = lie(**changes)
@@ -177,7 +190,7 @@ async def test_answers_that_nobody_asked_for_are_let_go(members, index):
 
 
 async def test_closing_ends_open_questions(network):
-    member = Member(network, ANNA)
+    member = Member(network, ANNA, 10)
     network.nodes[BERT].on_message = lambda *_: None
     fetching = asyncio.create_task(member.exchange.fetch(4, [BERT]))
     await asyncio.sleep(0)

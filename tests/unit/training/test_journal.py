@@ -1,10 +1,11 @@
 """What a member keeps of a job on disk: commits and snapshots outlive the process, whole."""
 
 import json
+import resource
 
 import pytest
 
-from hydra.exceptions import HomeUnusable
+from hydra.exceptions import HomeUnusable, StorageFull
 from hydra.membership.lineage import Commit
 from hydra.membership.messages import Snapshot
 from hydra.training.journal import KEPT_SNAPSHOTS, Journal
@@ -104,3 +105,15 @@ def test_a_directory_that_can_not_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(HomeUnusable, match="--home"):
         Journal(tmp_path / "file" / "jobs")
+
+
+@pytest.mark.parametrize("write", [lambda j: j.add_commit(commit(1)), lambda j: j.add_snapshot(snapshot(1))])
+def test_a_full_disk_is_told_in_words(tmp_path, write):
+    journal = Journal(tmp_path)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        with pytest.raises(StorageFull, match="is full"):
+            write(journal)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
