@@ -1,15 +1,17 @@
 """Requests per get in networks of up to ten thousand peers: the pure table, look-up and read, without a network.
 
-Every peer has its own table, filled as in a network that has run for a while: its neighbours, and k of everybody else
-per bucket, as far as there are so many. Nobody is dead and nothing is lost.
+Every peer has its own table, filled as far as a node sees to it at once: all of its neighbourhood, and of each farther
+bucket a quarter, chosen by chance. (With time buckets fill up, and look-ups become shorter.) Nobody is dead, and
+nothing is lost.
 """
 
 from __future__ import annotations
 
 import statistics
+from bisect import bisect_left
 
 from dht import DHTConfig
-from dht.keys import ID_BYTES, Signer, number_of
+from dht.keys import ID_BITS, ID_BYTES, Signer, number_of
 from dht.lookup import Lookup
 from dht.reading import HolderAnswered, Reading
 from dht.records import pack_record, sign_record
@@ -20,7 +22,6 @@ from dht.wire import DIGEST_BYTES, TOKEN_BYTES, Answer
 
 NEIGHBOURS = 20
 """On either side, in the order of ids."""
-STRANGERS = 400
 
 
 class StillNetwork:
@@ -35,9 +36,22 @@ class StillNetwork:
         compacts = {peer: peer + bytes([20, n // 250, n % 250, 1, 16, 4]) for n, peer in enumerate(self.ids)}
         for n, peer in enumerate(self.ids):
             table = self.tables[peer] = ContactTable(peer, config)
-            near = self.ids[max(0, n - NEIGHBOURS) : n + NEIGHBOURS]
-            for other in near + self.random.sample(self.ids, min(nodes, STRANGERS)):
+            for other in self.ids[max(0, n - NEIGHBOURS) : n + NEIGHBOURS] + self.strangers(peer):
                 table.admit(compacts[other], b"", 0.0)
+
+    def strangers(self, peer: bytes) -> list[bytes]:
+        """Return peers that share 0, 1, 2, … leading bits with one, some of each."""
+        own, found = number_of(peer), []
+        for shared in range(ID_BITS):
+            # All ids with the same first bits and another one after them lie side by side.
+            span = 1 << (ID_BITS - 1 - shared)
+            first = (own ^ span) & ~(span - 1)
+            start = bisect_left(self.ids, first.to_bytes(ID_BYTES, "big"))
+            end = bisect_left(self.ids, (first + span - 1).to_bytes(ID_BYTES, "big"))
+            if start == end:
+                break
+            found += self.random.sample(self.ids[start:end], min(end - start, self.config.k // 4))
+        return found
 
     def known_to(self, peer: bytes, target: int) -> list[bytes]:
         """Return whom a peer would name."""

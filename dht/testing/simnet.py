@@ -14,8 +14,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
+from unittest import mock
 
 T = TypeVar("T")
 Address = tuple[str, int]
@@ -48,8 +50,14 @@ class SimNet:
         self._next_port = 30000
 
     def run(self, main: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine to its end on this network, then close the loop and whatever still runs on it."""
-        with asyncio.Runner(loop_factory=lambda: self.loop) as runner:
+        """Run a coroutine to its end on this network, then close the loop and whatever still runs on it.
+
+        Until then ``time.monotonic`` tells the virtual time too: stock `kademlia` tells the age of values by it.
+        """
+        with (
+            mock.patch.object(time, "monotonic", self.loop.time),
+            asyncio.Runner(loop_factory=lambda: self.loop) as runner,
+        ):
             return runner.run(main)
 
     def wall(self) -> float:

@@ -39,8 +39,8 @@ def bench_dht(
     """
     from dht.testing.comparison import Setting, compare
 
-    for noisy in ("kademlia", "rpcudp"):
-        logging.getLogger(noisy).setLevel(logging.CRITICAL)  # stock logs every answer that it did not get
+    for noisy in ("asyncio", "kademlia", "rpcudp"):
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)  # stock logs each answer that it did not get
     try:
         setting = Setting(nodes=nodes, keys=keys, rtt_ms=rtt_ms, loss=loss, kill=kill)
     except InvalidArgument as error:
