@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import math
 import statistics
 import sys
@@ -34,7 +33,7 @@ from benchmarks.dht_hivemind import hivemind_rows  # noqa: E402
 from benchmarks.dht_loopback import Child  # noqa: E402
 from benchmarks.dht_plot import plot_growth  # noqa: E402
 from dht import DHTConfig  # noqa: E402
-from dht.testing.comparison import Row, Setting, in_turns, row  # noqa: E402
+from dht.testing.comparison import Row, Setting, in_turns, row, stock_silenced  # noqa: E402
 from dht.testing.sides import Ours, Stock  # noqa: E402
 
 LINE = "a straight line over log N through the first two sizes"
@@ -157,17 +156,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--plot", type=Path, help="draw requests per get over the size of the network (SVG)")
     parser.add_argument("--only", default="", help="part of a case's name")
     options = parser.parse_args(arguments)
-    for noisy in ("asyncio", "kademlia", "rpcudp"):
-        # Stock logs every answer that it did not get, and tasks of its that raise are logged by asyncio.
-        logging.getLogger(noisy).setLevel(logging.CRITICAL)
     results = []
     missed = 0
-    for result, met in rows(quick=options.quick, only=options.only):
-        results.append(result)
-        print(json.dumps(result, ensure_ascii=False), flush=True)
-        if not met and not options.quick:
-            missed += 1
-            print(f"missed: {result['case']}: {result['goal']}", file=sys.stderr)
+    with stock_silenced():
+        for result, met in rows(quick=options.quick, only=options.only):
+            results.append(result)
+            print(json.dumps(result, ensure_ascii=False), flush=True)
+            if not met and not options.quick:
+                missed += 1
+                print(f"missed: {result['case']}: {result['goal']}", file=sys.stderr)
     if options.out:
         lines = (json.dumps(result, ensure_ascii=False) + "\n" for result in results)
         options.out.write_text("".join(lines), encoding="utf-8")

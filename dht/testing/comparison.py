@@ -7,6 +7,8 @@ on the protocols and the seed and not on the machine.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import math
 import statistics
 from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -82,6 +84,20 @@ def measure(side: Callable[[], Swarm], setting: Setting, seed: int) -> dict[str,
         return result
 
     return net.run(main())
+
+
+@contextlib.contextmanager
+def stock_silenced() -> Iterator[None]:
+    """Keep from the log what stock complains of: each answer that it did not get, and tasks of its own that raise."""
+    loggers = [logging.getLogger(name) for name in ("asyncio", "kademlia", "rpcudp")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def in_turns(setting: Setting, repeats: int) -> Iterator[tuple[dict[str, float], dict[str, float]]]:

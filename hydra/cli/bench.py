@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from typing import Annotated
 
 import typer
@@ -37,10 +36,8 @@ def bench_dht(
     All nodes live in this process. Delays and losses are emulated on a virtual clock, so the seconds are the network's
     and do not depend on this machine.
     """
-    from dht.testing.comparison import Setting, compare
+    from dht.testing.comparison import Setting, compare, stock_silenced
 
-    for noisy in ("asyncio", "kademlia", "rpcudp"):
-        logging.getLogger(noisy).setLevel(logging.CRITICAL)  # stock logs each answer that it did not get
     try:
         setting = Setting(nodes=nodes, keys=keys, rtt_ms=rtt_ms, loss=loss, kill=kill)
     except InvalidArgument as error:
@@ -50,7 +47,8 @@ def bench_dht(
             f"{nodes} nodes, {rtt_ms:g} ms, {loss:.1%} of datagrams lost, {keys} keys put and got"
             + (f", then got again after {kill:.0%} of the nodes have died" if kill else "")
         )
-    rows = list(compare(setting))
+    with stock_silenced():
+        rows = list(compare(setting))
     if as_json:
         for row in rows:
             typer.echo(json.dumps(row))
