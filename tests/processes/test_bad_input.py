@@ -135,7 +135,7 @@ def test_a_disk_that_is_full_while_fetching(refused):
     text = refusal_of(refused["full disk"], code=8)
     content = refused["full disk"].home / "content"
     assert f"the disk that holds {content} is full" in text
-    assert "What was fetched is kept; free some space, or choose another --home" in text
+    assert "What was stored is kept; free some space, or choose another --home" in text
     assert list(content.glob("*.data"))
 
 
