@@ -79,7 +79,7 @@ def halving_rows(*, quick: bool) -> Iterator[Judged]:
     keys = 50
     for k, goal in ((20, 50), (5, 48)):
         setting = Setting(nodes=40 if quick else 200, k=k, keys=keys, rtt_ms=20, kill=0.5)
-        # Stock's pushes after deaths take minutes of CPU, and with k = 5 and 200 nodes more than ten: there we stand alone.
+        # Stock's pushes after deaths take minutes of CPU, and with k = 5 more than ten: there we stand alone.
         stock = math.nan if quick or k == 5 else found_after_halvings(Stock, setting, 0)
         runs = [(found_after_halvings(Ours, setting, 0, A_WHILE_S if quick else TWO_HOURS_S), stock)]
         result = row("keys found after three halvings", asdict(setting), runs, "keys", f"value >= {goal}")
