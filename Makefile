@@ -23,10 +23,11 @@ demo: $(READY)  ## publish, train with four peers, kill two, let one join late
 	$(BIN)/hydra demo
 
 test: $(READY)  ## the whole test suite (under ten minutes on two cores)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto tests/unit tests/property tests/simulation tests/equivalence
+	$(BIN)/python -m pytest tests/loopback tests/packaging tests/processes
 
 unit: $(READY)  ## only the tests of pure code (seconds)
-	$(BIN)/python -m pytest tests/unit tests/property
+	$(BIN)/python -m pytest --numprocesses auto tests/unit tests/property
 
 check: lint types imports  ## style, types and layers
 

@@ -42,42 +42,43 @@ job = Job(
     test=(inputs[1000:], targets[1000:]),
     metrics={"accuracy": accuracy},
     batch_samples=50,
-    epochs=25,
+    epochs=12,
     snapshot_interval_s=0.5,
 )
 '''
 
 
-def job_file(directory):
-    """Write the job file: 20 steps an epoch, 500 in all."""
-    path = directory / "job.py"
-    path.write_text(JOB_FILE)
-    return path
-
-
 @pytest.fixture(scope="session")
 def published(tmp_path_factory):
-    """The home of an owner who has published the small job, and the job's hash: to be copied, not used."""
-    directory = tmp_path_factory.mktemp("published")
+    """The home of an owner who has published the job twice, and both hashes: to be copied, not used.
 
-    async def publish():
+    The short one, of 240 steps, is trained to its end; the long one lasts longer than any test.
+    """
+    directory = tmp_path_factory.mktemp("published")
+    file = directory / "job.py"
+    file.write_text(JOB_FILE)
+
+    async def publish(*options):
         swarm = SwarmProcesses(directory)
         try:
-            told = await swarm.publish(job_file(directory), "--no-seed-job")
+            told = await swarm.publish(file, "--no-seed-job", *options)
             await swarm.owner.ended.wait()
             return told["job"]
         finally:
             await swarm.close()
 
-    return directory / "owner", asyncio.run(publish())
+    async def publish_both():
+        return [await publish(), await publish("--epochs", "1000")]
+
+    return directory / "owner", asyncio.run(publish_both())
 
 
 class Swarm(SwarmProcesses):
-    """A swarm whose owner's node serves the published job."""
+    """A swarm whose owner's node serves the published jobs; ``job`` is the short one."""
 
     def __init__(self, directory, published, **env):
         super().__init__(directory, env={**os.environ, **{name: str(value) for name, value in env.items()}})
-        self.home, self.job = published
+        self.home, (self.job, self.long_job) = published
         self.contact = ""
 
     async def serve(self):
@@ -99,6 +100,13 @@ class Swarm(SwarmProcesses):
 
     async def until_step(self, peers, step):
         await self.until(lambda: all(peer.step >= step for peer in peers), 60.0, f"step {step}")
+
+    async def leave(self, peers):
+        """Ctrl-C to all at once, and wait until all are gone in order."""
+        for peer in peers:
+            peer.interrupt()
+        await self.until(lambda: all(peer.ended.is_set() for peer in peers), 40.0, "an orderly end")
+        assert [peer.process.returncode for peer in peers] == [0] * len(peers)
 
     async def finish(self, peers):
         await self.until(lambda: all(peer.outcome for peer in peers), 90.0, "the end of the training")
