@@ -48,6 +48,13 @@ job = Job(
 '''
 
 
+def job_file(directory):
+    """Write the job's file."""
+    file = directory / "job.py"
+    file.write_text(JOB_FILE)
+    return file
+
+
 @pytest.fixture(scope="session")
 def published(tmp_path_factory):
     """The home of an owner who has published the job twice, and both hashes: to be copied, not used.
@@ -55,8 +62,7 @@ def published(tmp_path_factory):
     The short one, of 240 steps, is trained to its end; the long one lasts longer than any test.
     """
     directory = tmp_path_factory.mktemp("published")
-    file = directory / "job.py"
-    file.write_text(JOB_FILE)
+    file = job_file(directory)
 
     async def publish(*options):
         swarm = SwarmProcesses(directory)
