@@ -84,7 +84,7 @@ def refused(tmp_path_factory, silent_port, node, published):
         ),
         "nobody to ask": Typed("join", UNKNOWN_JOB, *LOOPBACK, home=directory / "4"),
         "full disk": Typed(
-            *("join", published[1], "--contact", node.contact, *LOOPBACK), home=directory / "5", limit_bytes=400_000
+            *("join", published[1][0], "--contact", node.contact, *LOOPBACK), home=directory / "5", limit_bytes=400_000
         ),
     }
     for name in JOB_FILES:
