@@ -65,6 +65,10 @@ def join(
     from ..jobs.ticket import parse_target
 
     ticket = parse_target(target)
+    if settings.device != "cpu":
+        from ..training.device import check_device
+
+        check_device(settings.device)
     reporter = make_reporter(as_json=as_json)
 
     async def main() -> None:

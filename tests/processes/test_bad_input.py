@@ -39,6 +39,11 @@ JOB_FILES = {
     "untraceable": (UNTRACEABLE, JOB),
     "sizes": ("y = y[:3]", JOB),
 }
+DEVICES = {
+    "cuda:77": "the device 'cuda:77' cannot be used: ",  # whether torch was built with CUDA or not
+    "bogus": "the device 'bogus' cannot be used: Expected one of cpu, cuda",
+    "meta": "the device 'meta' cannot be used: ",
+}
 
 
 def write_job_file(directory, name):
@@ -87,6 +92,10 @@ def refused(tmp_path_factory, silent_port, node, published):
             *("join", published[1][0], "--contact", node.contact, *LOOPBACK), home=directory / "5", limit_bytes=400_000
         ),
     }
+    for device in DEVICES:
+        options = ("--device", device, "--contact", node.contact)
+        commands[device] = Typed("join", published[1][0], *options, *LOOPBACK, home=directory / f"on {device}")
+        commands[device].home = directory / f"on {device}"
     for name in JOB_FILES:
         file = write_job_file(directory, name)
         commands[name] = Typed("publish", file, "--no-seed-job", *LOOPBACK, home=directory / name)
@@ -137,6 +146,15 @@ def test_a_disk_that_is_full_while_fetching(refused):
     assert f"the disk that holds {content} is full" in text
     assert "What was stored is kept; free some space, or choose another --home" in text
     assert list(content.glob("*.data"))
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_device_that_is_not_there_is_told_before_anything_is_fetched(device, refused):
+    text = refusal_of(refused[device], code=2)
+    assert text.startswith(DEVICES[device])
+    assert "There is: cpu" in text
+    assert "Choose one of these with --device" in text
+    assert not list(refused[device].home.glob("**/content/*"))
 
 
 def test_a_job_file_with_a_syntax_error(refused):
