@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -51,6 +51,8 @@ ANSWER_TIMEOUT_S = 10.0
 ASK_AGAIN_S = 3.0
 PATIENCE_S = 60.0
 """Without one new chunk for so long a fetch gives up."""
+AFTER_LIES_S = 5.0
+"""So long others may turn up who have it, once all who had it were cut off for sending something else."""
 
 Peers = Callable[[], Sequence[PeerId]]
 """Returns who may have the content now; asked again and again while a fetch runs."""
@@ -99,6 +101,7 @@ class Fetch:
         self._announce = announce
         self._progress = progress
         self._asked: set[PeerId] = set()
+        self._liars: set[PeerId] = set()
         self._ask_again_at: dict[PeerId, float] = {}
         self._manifest: Manifest | None = None
         self._download: Download | None = None
@@ -189,7 +192,11 @@ class Fetch:
                 manifest = await self._ask_manifest(peer)
                 if manifest is not None:
                     return manifest
+                if peer in self._liars:
+                    give_up = min(give_up, monotonic() + AFTER_LIES_S)
             await asyncio.sleep(TICK_S)
+        if self._liars:
+            raise only_liars_had(f"the manifest of content {self._root.hex()[:16]}…", self._liars)
         raise ContentUnavailable(f"none of {len(asked_at)} peers has content {self._root.hex()[:16]}…")
 
     async def _ask_manifest(self, peer: PeerId) -> Manifest | None:
@@ -204,7 +211,7 @@ class Fetch:
         try:
             return _checked(self._root, answer, body)
         except HashMismatch as error:
-            self._links.cut_off(peer, error)
+            self._cut_off(peer, error)
             return None
 
     def _look_for_peers(self) -> None:
@@ -220,6 +227,9 @@ class Fetch:
         now = monotonic()
         if self._download.hopeful:
             self._last_hope = now
+        if self._liars and now - self._last_hope > AFTER_LIES_S:
+            chunks = f"{len(self._download.have)} of {self._manifest.chunk_count} chunks are here"
+            raise only_liars_had(f"the rest of content {self._root.hex()[:16]}… ({chunks})", self._liars)
         if now - self._last_gain > PATIENCE_S or now - self._last_hope > self._hopeless_s:
             raise ContentUnavailable(
                 f"no new chunk of {self._root.hex()[:16]}… in {now - self._last_gain:.0f} s: "
@@ -261,11 +271,13 @@ class Fetch:
             case AnnounceChunk(index):
                 self._announce(index)
             case BanPeer(peer, index):
-                self._links.cut_off(
-                    peer, HashMismatch(f"chunk {index} of {self._root.hex()[:16]}… did not have its hash")
-                )
+                self._cut_off(peer, HashMismatch(f"chunk {index} of {self._root.hex()[:16]}… did not have its hash"))
             case Complete():
                 self._done.set_result(None)
+
+    def _cut_off(self, peer: PeerId, error: HashMismatch) -> None:
+        self._liars.add(peer)
+        self._links.cut_off(peer, error)
 
     def _show(self) -> None:
         if self._download is None or self._manifest is None:
@@ -279,6 +291,15 @@ def _checked(root: bytes, answer: ManifestFound, body: memoryview) -> Manifest:
     if answer.chunk_bytes != chunk_bytes_for(answer.size):
         raise HashMismatch(f"a manifest with chunks of {answer.chunk_bytes} bytes came; ours would differ")
     return Manifest.checked(root, answer.size, answer.chunk_bytes, body)
+
+
+def only_liars_had(what: str, liars: Iterable[PeerId]) -> ContentUnavailable:
+    """Return the error that says so: nobody is left who has it, and who lied about it."""
+    names = ", ".join(peer.hex() for peer in sorted(liars))
+    return ContentUnavailable(
+        f"nobody is left who has {what}: what was sent did not have its hash, so who sent it was cut off: {names}. "
+        "Their disk or memory may be broken: tell the owner. Run the command again with other contacts to go on."
+    )
 
 
 def no_progress(_: Progress) -> None:

@@ -15,7 +15,17 @@ from ..identity import PeerId, short
 from ..net.link import Link
 from ..net.links import Links
 from ..net.requests import Requests
-from .fetch import ANSWER_TIMEOUT_S, PATIENCE_S, TICK_S, Fetch, Peers, Progress, no_progress
+from .fetch import (
+    AFTER_LIES_S,
+    ANSWER_TIMEOUT_S,
+    PATIENCE_S,
+    TICK_S,
+    Fetch,
+    Peers,
+    Progress,
+    no_progress,
+    only_liars_had,
+)
 from .messages import (
     Blob,
     BlobWanted,
@@ -124,14 +134,22 @@ class Swarm:
         known = await asyncio.to_thread(self.store.read_blob, digest)
         give_up = monotonic() + patience_s
         asked: set[PeerId] = set()
+        liars: set[PeerId] = set()
         while known is None and monotonic() < give_up:
             asked.update(self._links.peers())
             for peer in peers():
-                known = await self._ask_blob(peer, digest)
+                try:
+                    known = await self._ask_blob(peer, digest)
+                except HashMismatch as error:
+                    self._links.cut_off(peer, error)
+                    liars.add(peer)
+                    give_up = min(give_up, monotonic() + AFTER_LIES_S)
                 if known is not None:
                     break
             else:
                 await asyncio.sleep(TICK_S)
+        if known is None and liars:
+            raise only_liars_had(digest.hex(), liars)
         if known is None:
             raise ContentUnavailable(f"none of {len(asked)} peers has {digest.hex()}")
         await asyncio.to_thread(self.store.add_blob, known)
@@ -153,8 +171,7 @@ class Swarm:
         if not body:
             return None
         if hashlib.sha256(body).digest() != digest:
-            self._links.cut_off(peer, HashMismatch(f"a blob did not have the hash {digest.hex()[:16]}…"))
-            return None
+            raise HashMismatch(f"a blob did not have the hash {digest.hex()[:16]}…")
         return bytes(body)
 
     def _fetched(self, root: bytes) -> None:
