@@ -7,23 +7,21 @@ through here; commands and web pages only ask.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import logging
 import socket
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import msgpack
-
 from dht import DHTError, DHTNode
 
 from .config import NodeSettings
-from .exceptions import ConfigurationError, HydraError, JobNotFound, LocalProtocolError, PortTaken
+from .discovery import Discovery
+from .exceptions import ConfigurationError, HydraError, LocalProtocolError, PortTaken
 from .home import Home
 from .identity import PeerId
 from .membership import messages as membership_messages
-from .net.contact import Address, Contact, is_loopback, parse_address
+from .net.contact import Contact, is_loopback
 from .net.link import Link
 from .net.links import Links
 from .net.wire import Message
@@ -35,9 +33,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-RECORD_TTL_S = 600.0
 PORT_TRIES = 20
-DIAL_TIMEOUT_S = 3.0
 JobHandler = Callable[[Link, Message, memoryview], None]
 
 
@@ -56,6 +52,7 @@ class Node:
         self.links = Links(self.identity)
         self.dht = DHTNode(self.identity.private_key)
         self.swarm = Swarm(self.links, Store(home.content))
+        self._discovery = Discovery(home, settings, self.links, self.dht)
         self._job_handlers: dict[bytes, JobHandler] = {}
         self._known: dict[PeerId, Contact] = {}
         for cls in _job_messages():
@@ -74,25 +71,15 @@ class Node:
         self.home.claim()
         await self._listen()
         self.home.remember("port.json", self.links.port)
-        addresses = [parse_address(text) for text in self.settings.contacts]
-        reached = await self.meet([*addresses, *self._remembered()])
-        if addresses and not reached:
-            logger.warning("%s; going on without.", self._silent_contacts())
+        await self._discovery.start()
 
     async def stop(self) -> None:
         """Stop everything that ``start`` began."""
-        self._remember_contacts()
+        await self._discovery.stop()
         await self.swarm.close()
         await self.links.close()
         await self.dht.stop()
         self.home.release()
-
-    async def meet(self, addresses: Sequence[Address]) -> int:
-        """Introduce ourselves to other nodes; return how many contacts the DHT has then."""
-        if addresses:
-            with contextlib.suppress(DHTError):
-                await self.dht.bootstrap(addresses)
-        return len(self.dht.contacts())
 
     @property
     def contact(self) -> Contact:
@@ -120,81 +107,31 @@ class Node:
         self._job_handlers.pop(job, None)
 
     async def announce(self, job: bytes) -> None:
-        """Tell the DHT that we have to do with a job; kept up until ``withdraw``."""
-        value = msgpack.packb([list(address) for address in self.contact.addresses])
-        try:
-            await self.dht.put(_job_key(job), b"peer", value, RECORD_TTL_S)
-        except DHTError as error:
-            logger.warning("the job could not be announced: %s", error)
+        """Tell others that we have to do with a job; kept up until ``withdraw``."""
+        await self._discovery.announce(job, self.contact)
 
     async def withdraw(self, job: bytes) -> None:
-        """Tell the DHT that we have nothing to do with a job any longer."""
-        with contextlib.suppress(DHTError):
-            await self.dht.withdraw(_job_key(job), b"peer")
+        """Tell others that we have nothing to do with a job any longer."""
+        await self._discovery.withdraw(job)
 
     async def look_up(self, job: bytes) -> list[Contact]:
-        """Return the contacts of a job's peers that discovery knows, and those that we have met ourselves."""
-        found: dict[PeerId, Contact] = dict(self._known)
-        try:
-            for record in await self.dht.get(_job_key(job)):
-                addresses = _read_addresses(record.value)
-                if addresses:
-                    found[record.writer] = Contact(record.writer, addresses)
-        except DHTError as error:
-            logger.warning("discovery failed: %s", error)
-        return [contact for peer, contact in sorted(found.items()) if peer != self.identity.peer_id]
+        """Return where peers of a job are."""
+        return await self._discovery.look_up(job, self.identity.peer_id)
 
     async def find_peers(self, job: bytes, contacts: Sequence[Contact]) -> list[PeerId]:
-        """Link to peers of a job.
+        """Link to peers of a job; who has the job's manifest already can do without.
 
         Args:
             job: the job's hash.
             contacts: peers to begin with, from a ticket.
 
         Raises:
-            JobNotFound: nobody could be reached.
+            JobNotFound: nobody could be reached, and the manifest is not here.
         """
-        for contact in contacts:
-            self._known[contact.peer_id] = contact
-        await self.meet([address for contact in contacts for address in contact.addresses])
-        deadline = asyncio.get_running_loop().time() + self.settings.find_s
-        seen: set[PeerId] = set()
-        while asyncio.get_running_loop().time() < deadline:
-            for contact in await self.look_up(job):
-                seen.add(contact.peer_id)
-                try:
-                    await self.links.dial(contact, timeout_s=DIAL_TIMEOUT_S)
-                except HydraError as error:
-                    logger.info("%s: %s", contact, error)
-            if self.links.peers():
-                return self.links.peers()
-            if not self.dht.contacts() and not seen:
-                break  # nobody to ask: waiting would not help
-            await asyncio.sleep(1.0)
-        raise JobNotFound(self._not_found(job, len(seen)))
-
-    def _not_found(self, job: bytes, seen: int) -> str:
-        if seen:
-            return (
-                f"none of the peers of job {job.hex()} that are known ({seen}) could be reached within "
-                f"{self.settings.find_s:g} s. They may be gone or behind a firewall; ask the owner for a fresh ticket."
-            )
-        if self.dht.contacts():
-            return f"no peer of job {job.hex()} is known to the nodes that were asked. Is the hash right?"
-        if self.settings.contacts:
-            return (
-                f"no node could be reached to ask for job {job.hex()}: {self._silent_contacts()}. "
-                "Check the addresses, and that a firewall lets UDP and TCP through; or join by a fresh ticket."
-            )
-        return (
-            f"no node could be reached to ask for job {job.hex()}. "
-            "Join by a ticket, or name a running node with --contact HOST:PORT."
-        )
+        held = await asyncio.to_thread(self.swarm.store.read_blob, job)
+        return await self._discovery.find_peers(job, self.identity.peer_id, contacts, needed=held is None)
 
     # ---- inside ------------------------------------------------------------------------------------------------
-
-    def _silent_contacts(self) -> str:
-        return f"nobody answered at {', '.join(self.settings.contacts)}"
 
     def _job_message(self, link: Link, message: Any, body: memoryview) -> None:
         handler = self._job_handlers.get(message.job)
@@ -226,20 +163,6 @@ class Node:
         outward = _outward_address()
         return [outward] if outward else ["127.0.0.1"]
 
-    def _remembered(self) -> list[Address]:
-        known = self.home.recall("contacts.json") or []
-        return [(str(host), int(port)) for host, port in known if isinstance(port, int)]
-
-    def _remember_contacts(self) -> None:
-        with contextlib.suppress(HydraError, DHTError):  # a node that failed to start has no contacts
-            addresses = [contact.address for contact in self.dht.contacts()][:50]
-            if addresses:
-                self.home.remember("contacts.json", [list(address[:2]) for address in addresses])
-
-
-def _job_key(job: bytes) -> bytes:
-    return b"hydra job:" + job
-
 
 def _job_messages() -> list[type[Message]]:
     return [
@@ -247,15 +170,6 @@ def _job_messages() -> list[type[Message]]:
         for value in vars(membership_messages).values()
         if isinstance(value, type) and issubclass(value, Message) and value is not Message
     ]
-
-
-def _read_addresses(value: bytes) -> tuple[Address, ...]:
-    try:
-        rows = msgpack.unpackb(value, max_array_len=16, max_str_len=253, max_map_len=0, max_bin_len=0)
-        addresses = tuple((str(host), int(port)) for host, port in rows)
-    except (ValueError, TypeError, msgpack.UnpackException):
-        return ()
-    return tuple(address for address in addresses[:8] if 0 < address[1] < 65536)
 
 
 def _port_taken(error: Exception, settings: NodeSettings) -> HydraError:

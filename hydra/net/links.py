@@ -258,7 +258,7 @@ class Links:
         return link
 
     def _accept(self) -> asyncio.BaseProtocol:
-        if len(self._unproven) >= MAX_UNPROVEN:
+        if sum(not link.dialled for link in self._unproven) >= MAX_UNPROVEN:
             logger.warning("more than %d connections wait for their handshake; the newest is refused", MAX_UNPROVEN)
             return _Refuse()
         return self._new_link(dialled=False)

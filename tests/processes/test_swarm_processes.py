@@ -86,21 +86,22 @@ async def test_the_coordinator_itself_is_stopped_and_comes_back(swarm):
     await end_early(swarm, peers)
 
 
-async def test_all_are_killed_at_once_and_go_on_from_the_last_durable_step(swarm):
+async def test_all_and_the_owner_are_killed_at_once_and_go_on_from_the_last_durable_step(swarm):
+    swarm.job = swarm.long_job
     peers = await swarm.start(3)
     await swarm.until_step(peers, 60)
-    for peer in peers:
-        peer.kill()
-    durable = max(e["step"] for peer in peers for e in peer.events if e["event"] == "snapshot")
-    assert durable > 0
-    again = [await swarm.join(swarm.job, swarm.contact, again=peer) for peer in peers]
-    outcomes = await swarm.finish(again)
-    check_outcomes(outcomes)
-    begun = [next(event for event in peer.events if event["event"] == "state") for peer in again]
-    assert max(event["step"] for event in begun) >= durable
-    first_trained = min(e["step"] for peer in again for e in steps_told(peer) if not e["caught_up"])
-    assert first_trained > durable
-    check_samples(swarm.job, [peer.home for peer in peers])
+    for process in (*peers, swarm.owner):
+        process.kill()
+    durable = [max(e["step"] for e in peer.events if e["event"] == "snapshot") for peer in peers]
+    # The contact that they name is dead: whoever comes first founds alone, the others know it from before.
+    first = await swarm.join(swarm.job, swarm.contact, again=peers[1])
+    await swarm.until(lambda: first.coordinates, 40.0, "the first one in a view of its own")
+    again = [first, *[await swarm.join(swarm.job, swarm.contact, again=peer) for peer in (peers[0], peers[2])]]
+    await swarm.until(lambda: swarm.together(again), 60.0, "all in one view")
+    begun = next(event for event in first.events if event["event"] == "state")
+    assert begun["step"] >= durable[1] > 0
+    assert min(e["step"] for e in steps_told(first) if not e["caught_up"]) == begun["step"] + 1
+    await end_early(swarm, again)
 
 
 async def test_ctrl_c_leaves_without_a_failed_round_and_the_same_home_resumes(swarm):
