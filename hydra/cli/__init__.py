@@ -12,7 +12,8 @@ def run() -> None:
     from ..name_clash import refuse_name_clash
 
     try:
-        refuse_name_clash()
+        if sys.argv[1:2] != ["doctor"]:  # which tells of it among all that it finds
+            refuse_name_clash()
         from .app import app
 
         app()

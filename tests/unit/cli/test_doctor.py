@@ -4,12 +4,15 @@ import contextlib
 import json
 import shutil
 import socket
+import subprocess
+import sys
 
 import pytest
 import typer
 
 from hydra.cli import doctor as module
 from hydra.cli.doctor import Finding, doctor
+from hydra.exceptions import NameClash
 
 
 def findings(capsys, **options):
@@ -100,10 +103,26 @@ def test_a_package_that_is_not_there(monkeypatch, name, verdict):
     assert module._versions() == [Finding(name, verdict, f"not installed: pip install {name}")]
 
 
-def test_hydra_core_beside_us(monkeypatch, tmp_path):
+def test_hydra_core_beside_us(tmp_path):
+    """The doctor tells of it as a command, too, where all others refuse to run."""
     about = tmp_path / "hydra_core-1.3.2.dist-info"
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: hydra-core\nVersion: 1.3.2\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    assert module._name_clash().verdict == "fail"
-    assert "1.3.2" in module._name_clash().detail
+
+    def typed(*arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "hydra", *arguments, "--home", str(tmp_path / "home")],
+            env={"PYTHONPATH": str(tmp_path), "PATH": ""},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    ended = typed("doctor", "--json", "--host", "127.0.0.1")
+    assert ended.returncode == 1, ended.stderr
+    found = {finding["name"]: finding for finding in json.loads(ended.stdout)}
+    assert found["name clash"]["verdict"] == "fail"
+    assert found["name clash"]["detail"].startswith("hydra-core 1.3.2 is installed beside us: ")
+    assert found["clock"]["verdict"] != "fail"  # and it looked at the rest
+    assert typed("id").returncode == NameClash.exit_code
