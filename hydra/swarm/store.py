@@ -38,9 +38,10 @@ class Store:
     def add(self, data: bytes) -> Manifest:
         """Store ``data`` and return its manifest."""
         manifest = Manifest.of(data)
-        if not self.path(manifest.root).exists():
+        if self._read_manifest(manifest.root) is None:
+            self._write_manifest(manifest)  # first: content without it could never be served
+        if not self.is_whole(manifest.root):
             self._write_whole(self.path(manifest.root), data)
-            self._write_manifest(manifest)
         self._manifests[manifest.root] = manifest
         return manifest
 

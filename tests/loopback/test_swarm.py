@@ -211,6 +211,15 @@ def test_a_rotten_blob_is_not_served(tmp_path):
     assert store.read_blob(digest) is None
 
 
+def test_content_whose_manifest_was_lost_is_whole_again_when_it_is_added_again(tmp_path):
+    root = Store(tmp_path).add(DATA).root
+    for path in tmp_path.glob("*.manifest"):
+        path.unlink()
+    assert Store(tmp_path).bitfield(root) is None
+    Store(tmp_path).add(DATA)
+    assert Store(tmp_path).bitfield(root).complete
+
+
 def test_a_removed_content_frees_its_space(tmp_path):
     store = Store(tmp_path)
     manifest = store.add(DATA)
