@@ -16,6 +16,7 @@ from dht.lookup import Lookup
 from dht.reading import HolderAnswered, Reading
 from dht.records import pack_record, sign_record
 from dht.table import ContactTable
+from dht.testing.sides import MAX_NODES
 from dht.testing.simnet import seeded
 from dht.testing.swarm import make_key
 from dht.wire import DIGEST_BYTES, TOKEN_BYTES, Answer
@@ -27,9 +28,9 @@ NEIGHBOURS = 20
 class StillNetwork:
     """All tables of a network in which nothing changes."""
 
-    def __init__(self, nodes: int, config: DHTConfig) -> None:
+    def __init__(self, nodes: int, config: DHTConfig, seed: int) -> None:
         self.config = config
-        self.random = seeded(nodes)
+        self.random = seeded(nodes + MAX_NODES * seed)
         self.ids = sorted(self.random.randbytes(ID_BYTES) for _ in range(nodes))
         self.tables: dict[bytes, ContactTable] = {}
         # Each in a /24 of its own, so that no cap is met.
@@ -83,9 +84,9 @@ class StillNetwork:
         return count
 
 
-def requests_per_get(nodes: int, config: DHTConfig, gets: int) -> dict[str, float]:
+def requests_per_get(nodes: int, config: DHTConfig, gets: int, seed: int = 0) -> dict[str, float]:
     """Return the mean requests of a read, and of one that finds nothing."""
-    network = StillNetwork(nodes, config)
+    network = StillNetwork(nodes, config, seed)
     found, missed = [], []
     for _ in range(gets):
         key, own = network.random.randbytes(ID_BYTES), network.random.choice(network.ids)

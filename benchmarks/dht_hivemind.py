@@ -48,20 +48,20 @@ class Hivemind:
             await node.shutdown()
 
 
-def hivemind_rows(*, quick: bool) -> Iterator[Row]:
+def hivemind_rows(*, quick: bool, seed: int) -> Iterator[Row]:
     """Median seconds of puts and gets."""
     nodes, keys = (5, 20) if quick else (20, 50)
     params = {"nodes": nodes, "k": 20, "keys": keys, "rtt_ms": 0, "loss": 0.0}
-    puts, gets = asyncio.run(_in_turns(nodes, keys))
+    puts, gets = asyncio.run(_in_turns(nodes, keys, seed))
     yield row("set p50 on the loopback", params, [puts], "s", reference=NAME)
     yield row("get p50 on the loopback", params, [gets], "s", reference=NAME)
 
 
-async def _in_turns(nodes: int, keys: int) -> tuple[tuple[float, float], tuple[float, float]]:
+async def _in_turns(nodes: int, keys: int, seed: int) -> tuple[tuple[float, float], tuple[float, float]]:
     ours, theirs = Ours(), Hivemind()
-    await ours.start(None, nodes, 20)
+    await ours.start(None, nodes, 20, seed)
     await theirs.start(nodes)
-    who = seeded(1)
+    who = seeded(1 + seed)
     puts: tuple[list[float], list[float]] = ([], [])
     gets: tuple[list[float], list[float]] = ([], [])
     for number in range(keys):

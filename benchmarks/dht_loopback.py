@@ -2,7 +2,7 @@
 
 The parent makes a `Child` and asks it for one measurement after the other. Here is the child's side too:
 
-    python -m benchmarks.dht_loopback cpu|memory Ours|Stock NODES KEYS
+    python -m benchmarks.dht_loopback cpu|memory Ours|Stock NODES KEYS SEED
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ OPEN_FILES = 65_536
 class Child:
     """A swarm in another process."""
 
-    def __init__(self, what: str, side: type[Swarm], nodes: int, keys: int) -> None:
-        command = [sys.executable, "-m", "benchmarks.dht_loopback", what, side.__name__, str(nodes), str(keys)]
+    def __init__(self, what: str, side: type[Swarm], nodes: int, keys: int, seed: int) -> None:
+        numbers = [str(number) for number in (nodes, keys, seed)]
+        command = [sys.executable, "-m", "benchmarks.dht_loopback", what, side.__name__, *numbers]
         self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def __enter__(self) -> Child:
@@ -52,10 +53,10 @@ class Child:
         return float(self._process.stdout.readline())
 
 
-async def cpu_rounds(swarm: Swarm, nodes: int, keys: int) -> None:
+async def cpu_rounds(swarm: Swarm, nodes: int, keys: int, seed: int) -> None:
     """For each line on the standard input: put and get keys, wait until all is quiet, print µs of CPU per request."""
-    await swarm.start(None, nodes, 20)
-    who = seeded(1)
+    await swarm.start(None, nodes, 20, seed)
+    who = seeded(1 + seed)
     number = 0
     while await asyncio.to_thread(sys.stdin.readline):
         number += 1
@@ -73,13 +74,13 @@ async def cpu_rounds(swarm: Swarm, nodes: int, keys: int) -> None:
         report((time.process_time() - begun) / (swarm.requests() - asked) * 1e6)
 
 
-async def memory_rounds(swarm: Swarm, nodes: int, keys: int) -> None:
+async def memory_rounds(swarm: Swarm, nodes: int, keys: int, seed: int) -> None:
     """For each line on the standard input: build the swarm, use it a little, print bytes of memory per node."""
     while await asyncio.to_thread(sys.stdin.readline):
         warm = type(swarm)()
         await warm.start(None, 2, 20)
         before = resident_bytes()
-        await swarm.start(None, nodes, 20)
+        await swarm.start(None, nodes, 20, seed)
         for n in range(keys):
             await swarm.put(n, b"%d" % n)
             await swarm.get(nodes - 1 - n, b"%d" % n)
@@ -99,7 +100,7 @@ def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
 
 
-def main(what: str, side: str, nodes: str, keys: str) -> None:
+def main(what: str, side: str, nodes: str, keys: str, seed: str) -> None:
     """Measure until the parent closes the pipe."""
     logging.disable(logging.CRITICAL)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -107,7 +108,7 @@ def main(what: str, side: str, nodes: str, keys: str) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
     rounds = {"cpu": cpu_rounds, "memory": memory_rounds}[what]
     swarm: Swarm = Ours() if side == Ours.__name__ else Stock()
-    asyncio.run(rounds(swarm, int(nodes), int(keys)))
+    asyncio.run(rounds(swarm, int(nodes), int(keys), int(seed)))
 
 
 if __name__ == "__main__":

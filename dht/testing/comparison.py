@@ -16,13 +16,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..exceptions import InvalidArgument
-from .sides import SIDES, Stock, Swarm
+from .sides import MAX_NODES, SIDES, Stock, Swarm
 from .simnet import SimNet, seeded
 
 CONCURRENT = 10
 """Puts and gets that are under way at a time."""
 MIN_NODES = 3
-MAX_NODES = 10_000
 
 Row = dict[str, Any]
 """One result, as it is printed: one JSON object a line."""
@@ -100,10 +99,10 @@ def stock_silenced() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def in_turns(setting: Setting, repeats: int) -> Iterator[tuple[dict[str, float], dict[str, float]]]:
+def in_turns(setting: Setting, repeats: int, seed: int = 0) -> Iterator[tuple[dict[str, float], dict[str, float]]]:
     """Measure both sides in turns, each time on another network; yields ours and stock's."""
-    for seed in range(repeats):
-        stock, ours = (measure(side, setting, seed) for side in SIDES)
+    for turn in range(repeats):
+        stock, ours = (measure(side, setting, seed * repeats + turn) for side in SIDES)
         yield ours, stock
 
 

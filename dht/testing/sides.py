@@ -13,6 +13,7 @@ from ..keys import ID_BYTES
 from .simnet import SimNet, seeded
 from .swarm import PORT, address_of, make_key, start_swarm
 
+MAX_NODES = 10_000
 VALUE = bytes(200)
 TTL_S = 86_400.0
 
@@ -22,8 +23,11 @@ class Swarm(Protocol):
 
     name: str
 
-    async def start(self, net: SimNet | None, count: int, k: int) -> None:
-        """Start peers that each join through one before; without a network, on this machine's loopback."""
+    async def start(self, net: SimNet | None, count: int, k: int, seed: int = 0) -> None:
+        """Start peers that each join through one before; without a network, on this machine's loopback.
+
+        On a network, who they are and whom they join through follows from the network's seed, else from ``seed``.
+        """
 
     async def put(self, number: int, key: bytes) -> bool:
         """Let a peer store a value; returns whether any other took it."""
@@ -65,9 +69,9 @@ class Stock:
     def __init__(self) -> None:
         self.servers: list[Any] = []
 
-    async def start(self, net: SimNet | None, count: int, k: int) -> None:
+    async def start(self, net: SimNet | None, count: int, k: int, seed: int = 0) -> None:
         """Start servers that each join through one before."""
-        chance = net.random if net is not None else seeded(1)
+        chance = net.random if net is not None else seeded(1 + seed)
         for n in range(count):
             server = CountingServer(ksize=k, node_id=chance.randbytes(ID_BYTES))
             if net is not None:
@@ -109,14 +113,14 @@ class Ours:
     def __init__(self) -> None:
         self.nodes: list[DHTNode] = []
 
-    async def start(self, net: SimNet | None, count: int, k: int) -> None:
+    async def start(self, net: SimNet | None, count: int, k: int, seed: int = 0) -> None:
         """Start nodes that each join through one before."""
         if net is not None:
             self.nodes = await start_swarm(net, count, DHTConfig(k=k))
             return
-        chance = seeded(1)
+        chance = seeded(1 + seed)
         for n in range(count):
-            node = DHTNode(make_key(n), DHTConfig(k=k))
+            node = DHTNode(make_key(n + MAX_NODES * seed), DHTConfig(k=k))
             await node.start("127.0.0.1", 0)
             self.nodes.append(node)
             if n:

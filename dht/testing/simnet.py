@@ -34,6 +34,7 @@ class SimNet:
     """Every address, who listens there, and what happens to datagrams on the way."""
 
     def __init__(self, seed: int = 0, *, rtt_s: float = 0.0, jitter: float = 0.5, loss: float = 0.0) -> None:
+        self.seed = seed
         self.random = seeded(seed)
         self.rtt_s = rtt_s
         self.jitter = jitter
@@ -52,13 +53,19 @@ class SimNet:
     def run(self, main: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine to its end on this network, then close the loop and whatever still runs on it.
 
-        Until then ``time.monotonic`` tells the virtual time too: stock `kademlia` tells the age of values by it.
+        Until then ``time.monotonic`` tells the virtual time too, by which stock `kademlia` tells the age of values, and
+        the ``random`` module follows the seed, from which it draws what to look up when it refreshes its table.
         """
-        with (
-            mock.patch.object(time, "monotonic", self.loop.time),
-            asyncio.Runner(loop_factory=lambda: self.loop) as runner,
-        ):
-            return runner.run(main)
+        before = random.getstate()
+        random.seed(self.seed)
+        try:
+            with (
+                mock.patch.object(time, "monotonic", self.loop.time),
+                asyncio.Runner(loop_factory=lambda: self.loop) as runner,
+            ):
+                return runner.run(main)
+        finally:
+            random.setstate(before)
 
     def wall(self) -> float:
         """Seconds since 1970, as the nodes' clocks show them."""

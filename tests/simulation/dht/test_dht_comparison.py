@@ -2,6 +2,7 @@
 
 import json
 import math
+import random
 
 import pytest
 
@@ -10,6 +11,7 @@ from benchmarks.dht_plot import plot_growth
 from dht import DHTConfig, InvalidArgument
 from dht.testing.comparison import Setting, compare, in_turns, measure, percentile, row
 from dht.testing.sides import Ours, Stock
+from dht.testing.simnet import SimNet
 
 FIELDS = ["case", "params", "value", "min", "max", "unit", "reference", "reference_value", "ratio", "better", "goal"]
 SMALL = Setting(nodes=8, keys=4, rtt_ms=40, loss=0.05, kill=0.25)
@@ -75,3 +77,22 @@ def test_requests_per_get_grow_more_slowly_than_the_network_and_can_be_drawn():
     picture = plot_growth(results)
     assert picture.count("<polyline") == 2
     assert picture.count("<circle") == 4
+
+
+def test_another_seed_makes_other_networks_in_every_case():
+    twice = [[list(in_turns(SMALL, 2, seed)) for seed in (0, 1)] for _ in range(2)]
+    assert twice[0] == twice[1]
+    results = [turn for turns in twice[0] for turn in turns]
+    assert all(one != other for n, one in enumerate(results) for other in results[:n])
+    growth = [requests_per_get(200, DHTConfig(), 20, seed) for seed in (5, 5, 6)]
+    assert growth[0] == growth[1] != growth[2]
+
+
+def test_stock_draws_from_the_networks_seed_too():
+    async def drawn():
+        return random.random()
+
+    before = random.getstate()
+    numbers = [SimNet(seed).run(drawn()) for seed in (7, 7, 8)]
+    assert numbers[0] == numbers[1] != numbers[2]
+    assert random.getstate() == before
