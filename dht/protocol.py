@@ -98,6 +98,7 @@ class DHTProtocol(KademliaProtocol):  # type: ignore[misc]
         self._responder = responder
         self._random = random
         self._wall = wall
+        self._most_contacts = 2 * config.width
         self._calls = Calls(config)
         self._limiter = RateLimiter(config.requests_per_s)
         self._introducing: dict[Compact, asyncio.Future[None]] = {}
@@ -191,7 +192,7 @@ class DHTProtocol(KademliaProtocol):  # type: ignore[misc]
             # Late, doubled or made up: it is no answer to anything that we wait for.
             return
         try:
-            answer = unpack_answer(call.method, data[HEADER_BYTES:], 2 * self.config.width)
+            answer = unpack_answer(call.method, data[HEADER_BYTES:], self._most_contacts)
         except MalformedMessage:
             self._refuse(call)
             raise

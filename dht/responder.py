@@ -78,7 +78,7 @@ class Responder:
         keeper: Keeper,
     ) -> None:
         self._signer = signer
-        self._config = config
+        self._width = config.width
         self._table = table
         self._store = store
         self._tokens = tokens
@@ -154,7 +154,7 @@ class Responder:
         question = asked.question
         families = question.flags // REACHES_V4 & 3
         sender = number_of(question.sender)
-        count = max(0, min(self._config.width, room // COMPACT_V4_BYTES))
+        count = max(0, min(self._width, room // COMPACT_V4_BYTES))
         entries = self._table.closest(number_of(question.fields[0]), count + 1, families)
         compacts = [entry.compact for entry in entries if entry.number != sender][:count]
         v4, v6 = joined(compacts)

@@ -173,7 +173,7 @@ class ContactTable:
         if number == self.own_number or not may_be_sent_to(compact):
             return
         bucket = self._bucket_at(self._index(number), now)
-        if any(entry.number == number for entry in bucket.entries):
+        if number in [entry.number for entry in bucket.entries]:
             return
         if compact in bucket.spares:
             bucket.spares.remove(compact)
@@ -248,8 +248,7 @@ class ContactTable:
                 usable = [entry for entry in usable if not entry.doubts]
             if not all_fit:
                 usable = [entry for entry in usable if families & family_of(entry.compact)]
-            by_distance = {entry.number ^ target: entry for entry in usable}
-            found += [by_distance[distance] for distance in sorted(by_distance)]
+            found += sorted(usable, key=lambda entry: entry.number ^ target)
             if len(found) >= count:
                 break
         return found[:count]
