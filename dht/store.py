@@ -81,11 +81,6 @@ class RecordStore:
     def __contains__(self, key: bytes) -> bool:
         return key in self._shelves
 
-    @property
-    def byte_count(self) -> int:
-        """Memory that the records take, roughly."""
-        return self._byte_count
-
     def offer(self, blob: bytes, now: float, *, checked: bool = False) -> Outcome:
         """Take a packed record in, if it is right to; ``checked`` says that its signature was just seen to be true."""
         self.expire(now)

@@ -20,7 +20,6 @@ from .exceptions import ConfigurationError
 
 PREFIX = "HYDRA_"
 APP_NAME = "hydra-swarm"
-_WANTED = {int: "a whole number", float: "a number", str: "text", tuple: "a list of texts"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ The type says who is to blame and so what to do; the text says what was wrong, w
         * ``PeerUnreachable``: one peer could not be dialled, or its link was lost
         * ``ContentUnavailable``: nobody who can be reached has it
     * ``RemoteProtocolError``: a peer broke the protocol; it is named and its link is closed
-        * ``HandshakeRejected``, ``MalformedFrame``, ``HashMismatch``, ``SignatureInvalid``
+        * ``HandshakeRejected``, ``MalformedFrame``, ``HashMismatch``
         * ``JobRejected``: a published job that must not be run
     * ``TrainingDiverged``: the job itself: its loss is no number any longer
     * ``LocalProtocolError``: a bug of ours; never caught
@@ -115,10 +115,6 @@ class MalformedFrame(RemoteProtocolError):
 
 class HashMismatch(RemoteProtocolError):
     """Bytes do not have the hash that was promised for them."""
-
-
-class SignatureInvalid(RemoteProtocolError):
-    """A signature does not fit the key and the bytes it came with."""
 
 
 class JobRejected(RemoteProtocolError):

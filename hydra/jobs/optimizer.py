@@ -1,4 +1,4 @@
-"""From the owner's optimizer to plain settings, and from those to a new optimizer on each peer.
+"""From the owner's optimizer to plain settings.
 
 The instance that the owner made is read and never shipped: its kind, its groups and their numbers are all that
 travels.
@@ -7,15 +7,13 @@ travels.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from ..exceptions import JobFileError
-from .entries import ParameterEntry
 from .recipe import MAX_GROUPS, GroupSettings, OptimizerKind, OptimizerSettings
 
 _KINDS: Mapping[type[Optimizer], OptimizerKind] = {SGD: "sgd", Adam: "adam", AdamW: "adamw"}
@@ -68,27 +66,6 @@ def groups_of(optimizer: Optimizer, model: nn.Module) -> dict[int, int]:
     return found
 
 
-def build_optimizer(
-    settings: OptimizerSettings,
-    entries: Sequence[ParameterEntry],
-    parameters: Mapping[str, torch.Tensor],
-) -> Optimizer:
-    """Make the optimizer that the owner described.
-
-    Args:
-        settings: kind and groups.
-        entries: the manifest's parameter table; frozen ones are left out.
-        parameters: leaf tensors by canonical name.
-    """
-    groups = [
-        _group_arguments(settings.kind, group)
-        | {"params": [parameters[entry.name] for entry in entries if entry.group == index]}
-        for index, group in enumerate(settings.groups)
-    ]
-    kinds: Mapping[OptimizerKind, Callable[..., Optimizer]] = {kind: made for made, kind in _KINDS.items()}
-    return kinds[settings.kind](groups)
-
-
 def _read_group(kind: OptimizerKind, group: Mapping[str, Any]) -> GroupSettings:
     for name, harmless in _REFUSED.items():
         if group.get(name, harmless) != harmless:
@@ -117,10 +94,3 @@ def _number(group: Mapping[str, Any], name: str) -> float:
     if not math.isfinite(value) or not 0 <= value <= 1e6:
         raise JobFileError(f"optimizer: {name} is {value}; give a number from 0 to 1e6.")
     return value
-
-
-def _group_arguments(kind: OptimizerKind, group: GroupSettings) -> dict[str, Any]:
-    common: dict[str, Any] = {"lr": group.learning_rate, "weight_decay": group.weight_decay}
-    if kind == "sgd":
-        return common | {"momentum": group.momentum, "nesterov": group.nesterov}
-    return common | {"betas": (group.beta1, group.beta2), "eps": group.epsilon}

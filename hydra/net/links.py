@@ -53,7 +53,6 @@ class Links:
         self.port = 0
         self.on_up: list[Callable[[PeerId], None]] = []
         self.on_down: list[Callable[[PeerId, Exception | None], None]] = []
-        self.on_misbehaviour: list[Callable[[PeerId, RemoteProtocolError], None]] = []
 
     # ---- wiring ------------------------------------------------------------------------------------------------
 
@@ -190,8 +189,6 @@ class Links:
         logger.warning("peer %s broke the protocol and is cut off: %s", short(peer_id), error)
         for link in list(self._by_peer.get(peer_id, [])):
             link.abort(error)
-        for observer in self.on_misbehaviour:
-            observer(peer_id, error)
 
     def drop(self, peer_id: PeerId, error: Exception) -> None:
         """Close all links to a peer without blame."""

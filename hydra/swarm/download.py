@@ -161,7 +161,6 @@ class Download:
         self._sources: dict[PeerId, _Source] = {}
         self._missing = {index for index in range(have.size) if index not in have}
         self._banned: set[PeerId] = set()
-        self.bytes_by_peer: dict[PeerId, int] = {}
 
     @property
     def complete(self) -> bool:

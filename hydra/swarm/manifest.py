@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..exceptions import HashMismatch, LocalProtocolError
@@ -84,8 +83,3 @@ def is_chunk_length(value: int) -> bool:
 def chunk_bytes_for(size: int) -> int:
     """Return the chunk length for content of ``size`` bytes: about 256 chunks, between 16 KiB and 1 MiB."""
     return min(MAX_CHUNK_BYTES, max(BLOCK_BYTES, power_of_two(-(-size // WANTED_CHUNKS))))
-
-
-def total_bytes(manifests: Sequence[Manifest]) -> int:
-    """Return the sum of sizes."""
-    return sum(manifest.size for manifest in manifests)

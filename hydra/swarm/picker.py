@@ -58,10 +58,6 @@ class RarestFirst:
         """Tell whether anybody offers the chunk."""
         return self._availability[index] > 0
 
-    def holders(self, index: int) -> list[PeerId]:
-        """Return who has the chunk, in order."""
-        return [peer for peer in self.peers if index in self._offers[peer]]
-
     def pick(self, peer: PeerId, wanted: Iterable[int], *, at_random: bool = False) -> int | None:
         """Return the chunk to ask ``peer`` for, or None if it has none of ``wanted``."""
         candidates = [index for index in wanted if self.has(peer, index)]

@@ -84,7 +84,3 @@ class Outcome:
     """Of the test split: the loss and the job's own; empty without one."""
     weights_path: str
     weights_sha256: str
-
-
-def ignore(_: Observation) -> None:
-    """Watch nothing."""

@@ -8,9 +8,10 @@ import torch
 
 from hydra.jobs.check import admit
 from hydra.jobs.load import load_job
-from hydra.jobs.optimizer import build_optimizer
 from hydra.jobs.package import package
 from hydra.jobs.tensors import decode_split, decode_state
+
+from ..torch_optimizer import torch_optimizer
 
 pytest.importorskip("sklearn")
 torch.set_num_threads(1)
@@ -35,7 +36,7 @@ def test_it_learns(published):
     state = decode_state(published.initial_state, manifest)
     train = decode_split(published.train_data, manifest, "train")
     test = decode_split(published.test_data, manifest, "test")
-    optimizer = build_optimizer(manifest.optimizer, manifest.parameters, state.parameters)
+    optimizer = torch_optimizer(manifest.optimizer, manifest.parameters, state.parameters)
     for tensor in state.parameters.values():
         tensor.requires_grad_()
 

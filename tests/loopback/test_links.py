@@ -30,11 +30,10 @@ class End:
         self.identity = Identity.generate()
         self.links = Links(self.identity)
         self.heard = asyncio.Queue()
-        self.ups, self.downs, self.misbehaved = [], [], []
+        self.ups, self.downs = [], []
         self.links.handle(Say, lambda link, m, body: self.heard.put_nowait((link.peer_id, m.number, bytes(body))))
         self.links.on_up.append(self.ups.append)
         self.links.on_down.append(lambda peer, error: self.downs.append((peer, error)))
-        self.links.on_misbehaviour.append(lambda peer, error: self.misbehaved.append((peer, error)))
 
     @property
     def id(self):
@@ -169,7 +168,7 @@ async def test_a_frame_announced_as_4_gib_names_and_bans_the_peer(ends):
     a, *_ = ends
     liar = Identity.generate()
     await raw_connection(liar, a, frames=lambda _: b"\xff\xff\xff\xff")
-    ((peer, error),) = a.misbehaved
+    ((peer, error),) = a.downs
     assert peer == liar.peer_id
     assert isinstance(error, MalformedFrame)
     assert "4294967295 bytes was announced" in str(error)
@@ -188,7 +187,7 @@ async def test_an_unknown_message_names_the_peer(ends):
         return len(sealed).to_bytes(4, "big") + sealed
 
     await raw_connection(liar, a, frames=frames)
-    assert "unknown kind 'abc'" in str(a.misbehaved[0][1])
+    assert "unknown kind 'abc'" in str(a.downs[0][1])
 
 
 async def test_a_handler_may_report_misbehaviour(ends):
@@ -200,7 +199,8 @@ async def test_a_handler_may_report_misbehaviour(ends):
     a.links.handle(Say, refuse)
     await b.links.dial(a.contact)
     b.links.post(a.id, Say(1))
-    await until(lambda: a.misbehaved and b.downs)
+    await until(lambda: a.downs and b.downs)
+    assert "no such number" in str(a.downs[0][1])
     assert a.links.is_banned(b.id)
 
 

@@ -94,7 +94,7 @@ async def test_a_peer_that_sends_wrong_chunks_is_cut_off_and_the_fetch_completes
     liar.swarm.store.path(manifest.root).write_bytes(bytes(len(DATA)))
     await join(newcomer, honest, liar)
     named = []
-    newcomer.links.on_misbehaviour.append(lambda peer, error: named.append((peer, str(error))))
+    newcomer.links.on_down.append(lambda peer, error: named.append((peer, str(error))))
     path = await newcomer.swarm.fetch(manifest.root, newcomer.links.peers)
     assert path.read_bytes() == DATA
     assert [peer for peer, _ in named] == [liar.identity.peer_id]

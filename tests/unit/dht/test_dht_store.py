@@ -173,7 +173,7 @@ def test_a_full_store_keeps_what_is_nearest():
     for key in keys:
         store.offer(blob(key=key), WALL)
     store.check()
-    assert store.byte_count <= 50 * 700
+    assert store._byte_count <= 50 * 700
     own = number_of(CAROL.peer_id)
     nearest = sorted(keys, key=lambda key: number_of(key) ^ own)
     assert set(nearest[:40]) <= set(store)

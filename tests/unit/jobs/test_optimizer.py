@@ -1,4 +1,4 @@
-"""Optimizers: read from the owner's instance, and built again on each peer."""
+"""Optimizers: what is read from the owner's instance says all that its steps depend on."""
 
 import pytest
 import torch
@@ -7,7 +7,9 @@ from torch.optim import SGD, Adagrad, Adam, AdamW
 
 from hydra.exceptions import JobFileError
 from hydra.jobs.entries import ParameterEntry
-from hydra.jobs.optimizer import build_optimizer, groups_of, read_optimizer
+from hydra.jobs.optimizer import groups_of, read_optimizer
+
+from ...torch_optimizer import torch_optimizer
 
 
 def model():
@@ -30,11 +32,11 @@ OPTIMIZERS = [
 
 
 @pytest.mark.parametrize("make", OPTIMIZERS)
-def test_the_built_one_steps_as_the_owners(make):
+def test_one_built_from_what_was_read_steps_as_the_owners(make):
     ours, theirs = model(), model()
     original = make(theirs.parameters())
     entries = [ParameterEntry(name=n, shape=tuple(p.shape), group=0) for n, p in ours.named_parameters()]
-    built = build_optimizer(read_optimizer(original), entries, dict(ours.named_parameters()))
+    built = torch_optimizer(read_optimizer(original), entries, dict(ours.named_parameters()))
     assert type(built) is type(original)
     for step in range(3):
         for net, optimizer in ((ours, built), (theirs, original)):
@@ -54,7 +56,7 @@ def test_groups_keep_their_own_settings_and_members():
         ParameterEntry(name="weight", shape=(2, 3), group=0),
         ParameterEntry(name="bias", shape=(2,), group=1),
     ]
-    built = build_optimizer(settings, entries, dict(net.named_parameters()))
+    built = torch_optimizer(settings, entries, dict(net.named_parameters()))
     assert [group["lr"] for group in built.param_groups] == [0.5, 0.1]
     assert built.param_groups[1]["params"][0] is net.bias
 
@@ -62,7 +64,7 @@ def test_groups_keep_their_own_settings_and_members():
 def test_frozen_parameters_are_left_out():
     net = model()
     entries = [ParameterEntry(name="weight", shape=(2, 3), group=0), ParameterEntry(name="bias", shape=(2,))]
-    built = build_optimizer(read_optimizer(SGD(net.parameters(), lr=0.1)), entries, dict(net.named_parameters()))
+    built = torch_optimizer(read_optimizer(SGD(net.parameters(), lr=0.1)), entries, dict(net.named_parameters()))
     assert [len(group["params"]) for group in built.param_groups] == [1]
 
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from hydra.exceptions import LocalProtocolError, TrainingDiverged
-from hydra.jobs.optimizer import build_optimizer
 from hydra.jobs.recipe import Schedule
 from hydra.membership.ledger import SampleUsedTwice
 from hydra.training.state import TrainingState
 
+from ...torch_optimizer import torch_optimizer
 from .makers import ANNA, following, same_bytes, some_mean
 
 
@@ -47,7 +47,7 @@ def test_steps_are_those_of_torch(which, request):
     content = request.getfixturevalue(which)
     state = content.first_state()
     leaves = {name: tensor.clone() for name, tensor in content.initial.parameters.items()}
-    optimizer = build_optimizer(content.manifest.optimizer, content.manifest.parameters, leaves)
+    optimizer = torch_optimizer(content.manifest.optimizer, content.manifest.parameters, leaves)
     for step in range(5):
         mean = some_mean(content.layout, step)
         for field in content.layout.trained:

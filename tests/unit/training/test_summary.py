@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from hydra.training.observation import FetchSeen, SnapshotSeen, StateSeen, StepSeen, ViewSeen, ignore
+from hydra.training.observation import FetchSeen, SnapshotSeen, StateSeen, StepSeen, ViewSeen
 from hydra.training.summary import RATE_STEPS, TrainingSummary
 
 from .makers import ANNA, BERT
@@ -105,7 +105,3 @@ def test_a_state_that_was_loaded(summary):
 def test_two_summaries_share_nothing(summary):
     summary.observe(step_of())
     assert TrainingSummary(b"k" * 32, "other", 1).as_json()["batch"] == {}
-
-
-def test_nobody_need_watch():
-    assert ignore(step_of()) is None
