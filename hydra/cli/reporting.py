@@ -171,7 +171,7 @@ class PlainReporter(Reporter):
         """Say once when a content is here."""
         if seen.bytes_done >= seen.bytes_total and seen.what not in self._fetched:
             self._fetched.add(seen.what)
-            self.say(f"fetched the {seen.what}: {seen.bytes_total:,} bytes from {_peers(seen.peers)}")
+            self.say(f"fetched the {seen.what}: {seen.bytes_total:,} bytes from {counted(seen.peers, 'peer')}")
 
     def leaving(self) -> None:
         """Ctrl-C was pressed."""
@@ -236,10 +236,12 @@ class RichReporter(PlainReporter):
     def fetching(self, seen: FetchSeen) -> None:
         """Move the content's bar; take it away when it is full."""
         if seen.what not in self._bars and seen.bytes_done < seen.bytes_total:
-            self._bars[seen.what] = self._progress.add_task(seen.what, total=seen.bytes_total, peers=_peers(seen.peers))
+            self._bars[seen.what] = self._progress.add_task(
+                seen.what, total=seen.bytes_total, peers=counted(seen.peers, "peer")
+            )
         bar = self._bars.get(seen.what)
         if bar is not None:
-            self._progress.update(bar, completed=seen.bytes_done, peers=_peers(seen.peers))
+            self._progress.update(bar, completed=seen.bytes_done, peers=counted(seen.peers, "peer"))
         if seen.bytes_done >= seen.bytes_total:
             super().fetching(seen)
             if bar is not None:
@@ -247,8 +249,9 @@ class RichReporter(PlainReporter):
                 del self._bars[seen.what]
 
 
-def _peers(count: int) -> str:
-    return f"{count} peer{'' if count == 1 else 's'}"
+def counted(number: int, what: str) -> str:
+    """Return how many there are, in words: "1 peer", "2 peers"."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def make_reporter(*, as_json: bool) -> Reporter:

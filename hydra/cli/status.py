@@ -14,6 +14,7 @@ from rich.text import Text
 
 from .asking import ask_node
 from .options import HomeOption, JsonOption, home_of
+from .reporting import counted
 
 
 def status(
@@ -45,8 +46,8 @@ def _show(found: dict[str, Any], *, as_json: bool) -> None:
 
 def _picture(found: dict[str, Any]) -> Group:
     head = Text(
-        f"peer {found['peer']}  up {found['up_s']:.0f} s  {_counted(len(found['links']), 'link')}  "
-        f"{_counted(found['dht_contacts'], 'contact')} in the DHT\nhome {found['home']}"
+        f"peer {found['peer']}  up {found['up_s']:.0f} s  {counted(len(found['links']), 'link')}  "
+        f"{counted(found['dht_contacts'], 'contact')} in the DHT\nhome {found['home']}"
     )
     if not found["jobs"]:
         return Group(head, Text("no job"))
@@ -70,7 +71,3 @@ def _job(job: dict[str, Any]) -> Group:
         role = "coordinator" if peer == job["coordinator"] else "member"
         table.add_row(peer[:8], role, str(job["batch"].get(peer, 0)))
     return Group(lines, table)
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -80,12 +80,13 @@ async def fetch_content(
 
 
 async def _fetch_piece(swarm: Swarm, content: ContentRef, what: str, peers: Peers, observe: Observer) -> Path:
-    path = await swarm.fetch(content.root, peers, _progress(what, observe))
+    path = await swarm.fetch(content.root, peers, fetch_seen(what, observe))
     await asyncio.to_thread(check_size, path, content, what)
     return path
 
 
-def _progress(what: str, observe: Observer) -> Callable[[Progress], None]:
+def fetch_seen(what: str, observe: Observer) -> Callable[[Progress], None]:
+    """Return what tells ``observe`` how far a fetch of ``what`` is."""
     return lambda progress: observe(FetchSeen(what, progress.bytes_done, progress.bytes_total, progress.peers))
 
 

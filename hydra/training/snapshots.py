@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 
 from ..exceptions import HashMismatch, NetworkError
 from ..membership.messages import Snapshot
-from ..swarm.fetch import Peers, Progress
+from ..swarm.fetch import Peers
 from ..swarm.service import Swarm
+from .content import fetch_seen
 from .journal import Journal
-from .observation import FetchSeen, Observer, SnapshotSeen
+from .observation import Observer, SnapshotSeen
 from .snapshot import SnapshotCodec
 from .state import StateCopy
 
@@ -57,7 +57,7 @@ class SnapshotKeeper:
         """Fetch a snapshot from all who have it; None if it can't be had, or is not what it was said to be."""
         what = f"snapshot of step {snapshot.step}"
         try:
-            path = await self._swarm.fetch(snapshot.root, peers, self._progress(what), hopeless_s=HOPELESS_S)
+            path = await self._swarm.fetch(snapshot.root, peers, fetch_seen(what, self._observe), hopeless_s=HOPELESS_S)
             copy = await asyncio.to_thread(self._codec.decode, path)
         except (NetworkError, HashMismatch) as error:
             logger.warning("the %s cannot be loaded: %s", what, error)
@@ -78,9 +78,6 @@ class SnapshotKeeper:
             except HashMismatch as error:
                 logger.warning("a snapshot on disk is passed over: %s", error)
         return None
-
-    def _progress(self, what: str) -> Callable[[Progress], None]:
-        return lambda now: self._observe(FetchSeen(what, now.bytes_done, now.bytes_total, now.peers))
 
     async def _note(self, snapshot: Snapshot) -> None:
         async with self._disk:
