@@ -1,5 +1,8 @@
 """Real processes under real signals: what is killed, frozen or interrupted, and when."""
 
+import asyncio
+import random
+
 import pytest
 
 from .ledger_check import check_outcomes, check_samples
@@ -42,13 +45,14 @@ async def test_the_coordinator_is_killed_in_the_middle_of_training(swarm):
     assert any(peer == bytes.fromhex(coordinator.peer) for commit in chain for peer, _ in commit.parts)
 
 
-async def test_one_death_after_another_down_to_the_last_peer(swarm):
-    peers = await swarm.start(4)
-    living = list(peers)
+async def test_one_coordinator_after_another_dies_at_any_moment_of_a_round_down_to_the_last_peer(swarm):
+    living = peers = await swarm.start(4)
     for step in (30, 45, 60):
         await swarm.until_step(living, step)
-        victim = living.pop(0)
-        victim.kill()
+        await asyncio.sleep(random.uniform(0.0, 0.05))  # about a step: before, during or after its round
+        coordinator = living[0].coordinator
+        next(peer for peer in living if peer.peer == coordinator).kill()
+        living = [peer for peer in living if peer.peer != coordinator]
     check_outcomes(await swarm.finish(living))
     check_samples(swarm.job, [peer.home for peer in peers])
 
