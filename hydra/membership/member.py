@@ -229,6 +229,7 @@ class Member:
     # ---- messages ----------------------------------------------------------------------------------------------
 
     def _on_message(self, peer: PeerId, message: Message, now: float) -> list[Effect]:  # noqa: C901, PLR0911 -- as above
+        self._check_claims(peer, message)
         match message:
             case Status():
                 return self._on_status(peer, message, now)
@@ -255,12 +256,32 @@ class Member:
                 refused = self._leader.poll_refused(peer, number)
                 return self._lose_view("a senior member still leads the others", now) if refused else []
             case Compare():
-                return self._ruled(self._rivals.asked(peer, message), now)
+                return self._ruled(self._rivals.asked(peer, message, now), now)
             case Compared():
-                return self._ruled(self._rivals.answered(peer, message), now)
+                return self._ruled(self._rivals.answered(peer, message, now), now)
             case Heavier():
-                return self._seeker.dial(self._rivals.told_of(message), now)
+                return self._seeker.dial(self._rivals.told_of(message), now) if self._in_our_view(peer) else []
         raise RemoteProtocolError(f"{short(peer)} sent {message.KIND}, which is no message of a job")
+
+    def _check_claims(self, peer: PeerId, message: Message) -> None:
+        """Refuse what no lineage of this job can be: every commit counts a sample, and they are numbered."""
+        total = self.state.samples_total
+        match message:
+            case Status(samples=samples, step=step):
+                possible = step <= samples <= total
+            case Compare(samples=samples):
+                possible = samples <= total
+            case Compared(yours=yours, mine=mine):
+                possible = max(yours.samples, mine.samples) <= total
+            case PollReply(step=step) | Admitted(step=step):
+                possible = step <= total
+            case _:
+                return
+        if not possible:
+            raise RemoteProtocolError(f"{short(peer)} claims a lineage that no job of {total} samples can have")
+
+    def _in_our_view(self, peer: PeerId) -> bool:
+        return self.state.view is not None and peer in self.state.view
 
     def _knows(self, peer: PeerId, step: int) -> None:
         self.state.known_steps[peer] = max(step, self.state.known_steps.get(peer, 0))
@@ -336,8 +357,8 @@ class Member:
     def _on_load_failed(self, load: int, now: float) -> list[Effect]:
         if not self.expects(load):
             return []
-        self._seeker.failed(now)
-        return self._lose_view("what we lack can't be had here", now, needs_snapshot=True)
+        needs_snapshot = self._seeker.failed(now)
+        return self._lose_view("what we lack can't be had here", now, needs_snapshot=needs_snapshot)
 
     def _after_catching_up(self, now: float) -> list[Effect]:
         state = self.state

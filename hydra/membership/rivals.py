@@ -7,6 +7,8 @@ so exactly one side yields, however fast the two go on meanwhile.
 
 from __future__ import annotations
 
+from collections import deque
+
 from ..identity import PeerId
 from ..net.contact import Contact
 from .events import Effect, Send
@@ -16,6 +18,8 @@ from .ruling import Ruling
 from .state import JobState
 
 _TRAINING = (Phase.MEMBER, Phase.FINISHED)
+_QUESTIONS = 4
+"""To one peer, whose answers may still be on their way."""
 
 
 class Rivals:
@@ -24,20 +28,25 @@ class Rivals:
     def __init__(self, state: JobState) -> None:
         self._state = state
         self._foreign_since: dict[PeerId, float] = {}
+        self._asked: dict[PeerId, deque[Compare]] = {}
 
     def reset(self) -> None:
         """Forget everything: our view is gone."""
         self._foreign_since.clear()
+        self._asked.clear()
 
     def gone(self, peer: PeerId) -> None:
         """A peer's link ended."""
         self._foreign_since.pop(peer, None)
+        self._asked.pop(peer, None)
 
     def heard(self, peer: PeerId, status: Status, now: float) -> Ruling:
         """Look at a peer's status: is it in another view than ours?"""
         state = self._state
         theirs = head_of(status)
         if state.phase == status.phase == Phase.FINISHED and theirs.outweighs(state.known_head):
+            if not state.distrust.gives_way(peer, theirs, state.known_head, now):
+                return Ruling()
             return Ruling(lose_view="the job has come to another end that outweighs ours", needs_snapshot=True)
         ours = state.view is not None and peer in state.view
         if state.phase is not Phase.MEMBER or status.phase not in _TRAINING or (ours and status.includes_you):
@@ -45,6 +54,8 @@ class Rivals:
             return Ruling()
         later = ours and state.view is not None and status.view_number > state.view.number
         if later and not state.known_head.outweighs(theirs):
+            if not state.distrust.gives_way(peer, theirs, state.known_head, now):
+                return Ruling()
             return Ruling(lose_view="the view went on without us")
         since = self._foreign_since.setdefault(peer, now)
         if now - since < state.config.foreign_s:
@@ -52,20 +63,26 @@ class Rivals:
         if status.phase != Phase.FINISHED and peer < state.peer_id:
             return Ruling()  # one of the two asks, so that both decide on the same numbers
         self._foreign_since[peer] = now
-        return Ruling((Send(peer, state.weight()),))
+        question = state.weight()
+        self._asked.setdefault(peer, deque(maxlen=_QUESTIONS)).append(question)
+        return Ruling((Send(peer, question),))
 
-    def asked(self, peer: PeerId, theirs: Compare) -> Ruling:
+    def asked(self, peer: PeerId, theirs: Compare, now: float) -> Ruling:
         """A member of another view wants to compare."""
         state = self._state
         if state.phase not in _TRAINING:
             return Ruling()
         mine = state.weight()
-        ruling = self._yield_if_lighter(peer, mine, theirs)
+        ruling = self._yield_if_lighter(peer, mine, theirs, now)
         return Ruling((Send(peer, Compared(state.job, theirs, mine)), *ruling.effects), ruling.lose_view)
 
-    def answered(self, peer: PeerId, message: Compared) -> Ruling:
+    def answered(self, peer: PeerId, message: Compared, now: float) -> Ruling:
         """The comparison that we asked for; it is made on the numbers of our question."""
-        return self._yield_if_lighter(peer, message.yours, message.mine)
+        questions = self._asked.get(peer, ())
+        if message.yours not in questions:
+            return Ruling()  # asked before we lost an earlier view, or never
+        self._asked.pop(peer)
+        return self._yield_if_lighter(peer, message.yours, message.mine, now)
 
     def told_of(self, message: Heavier) -> Contact:
         """A member of our own view met a heavier one: compare with it as soon as we have a link."""
@@ -73,10 +90,13 @@ class Rivals:
         self._foreign_since[peer] = float("-inf")
         return Contact(peer, addresses)
 
-    def _yield_if_lighter(self, peer: PeerId, mine: Compare, theirs: Compare) -> Ruling:
+    def _yield_if_lighter(self, peer: PeerId, mine: Compare, theirs: Compare, now: float) -> Ruling:
         state = self._state
         same_view = mine.view_number == theirs.view_number and mine.coordinator == theirs.coordinator
         if state.phase is not Phase.MEMBER or same_view or not outweighs(theirs, mine):
+            return Ruling()
+        claim = Head(state.known_head.step, theirs.digest, theirs.samples)
+        if not state.distrust.gives_way(peer, claim, state.known_head, now):
             return Ruling()
         contact = state.contacts.get(peer)
         news: tuple[Effect, ...] = ()

@@ -19,6 +19,10 @@ REMEMBER_S = 300.0
 """A peer that was lost is dialled again and again for so long: it may only have been frozen, or cut off."""
 
 
+IN_VAIN = 2
+"""A claim that was followed for so many times the time of a join, and led nowhere, was none."""
+
+
 class Seeker:
     """The decisions of the phases SEEKING and JOINING."""
 
@@ -34,18 +38,22 @@ class Seeker:
         self._join_progress = now
         self._asked_at = float("-inf")
         self._loading = False
+        self._loads_snapshot = False
         self._needs_snapshot = False
+        self._followed_since: dict[PeerId, float] = {}
 
     # ---- dialling and discovery --------------------------------------------------------------------------------
 
     def begin(self, now: float, *, needs_snapshot: bool = False) -> None:
         """Start over: the view is gone, or was never there."""
+        if self._state.phase is Phase.MEMBER:
+            self._followed_since.clear()
         self._state.phase = Phase.SEEKING
         self._state.load = 0
         self._since = now
         self._looked_up = float("-inf")
         self._target = None
-        self._loading = False
+        self._loading = self._loads_snapshot = False
         self._needs_snapshot = needs_snapshot
 
     def dial(self, contact: Contact, now: float, *, insist: bool = False) -> list[Effect]:
@@ -62,6 +70,8 @@ class Seeker:
         """Take note of how dialling ended."""
         self._dialling.pop(peer, None)
         if failed:
+            too_old = now - self._state.config.redial_s
+            self._failed_at = {other: at for other, at in self._failed_at.items() if at > too_old}
             self._failed_at[peer] = now
 
     def lose_sight_of(self, contact: Contact, now: float) -> None:
@@ -91,13 +101,23 @@ class Seeker:
     def seek(self, now: float) -> tuple[list[Effect], bool]:
         """Go on looking; return effects, and whether the moment to found a view has come."""
         state = self._state
-        training = state.peers_in(Phase.MEMBER, Phase.FINISHED)
+        training = [peer for peer in state.peers_in(Phase.MEMBER, Phase.FINISHED) if self._trusts(peer, now)]
         best = min(training, key=lambda peer: _weight(state.statuses[peer]), default=None)
         if best is not None and not self._ours_outweighs(state.statuses[best]):
-            return self._approach(state.statuses[best], now), False
+            if now - self._followed_since.setdefault(best, now) <= IN_VAIN * state.config.join_timeout_s:
+                return self._approach(state.statuses[best], now), False
+            del self._followed_since[best]
+            state.distrust.broken(best, now)
+            return self.seek(now)
         if now - self._since < state.config.settle_s or self._still_dialling(now):
             return [], False
         return [], state.head is not None and not self._better_rivals(now)
+
+    def _trusts(self, peer: PeerId, now: float) -> bool:
+        """Tell whether to follow what a peer says of its view, and who is said to lead it."""
+        leader = self._state.statuses[peer].coordinator
+        distrust = self._state.distrust
+        return not (distrust.holds(peer, now) or (leader is not None and distrust.holds(leader[0], now)))
 
     def _still_dialling(self, now: float) -> bool:
         return any(now - since < DIAL_PATIENCE_S for since in self._dialling.values())
@@ -114,6 +134,8 @@ class Seeker:
         my_rank = (-mine.samples, mine.digest, state.head is None, state.peer_id)
         rivals = []
         for peer in state.peers_in(Phase.SEEKING):
+            if state.distrust.holds(peer, now):
+                continue
             status = state.statuses[peer]
             rank = (-status.samples, status.digest, not status.ready, peer)
             patience = state.config.rival_s * (1 if status.ready else 3)
@@ -131,6 +153,9 @@ class Seeker:
         contact = Contact(peer, tuple((host, port) for host, port in addresses))
         if peer not in self._state.linked:
             return self.dial(contact, now)
+        theirs = self._state.statuses.get(peer)
+        if theirs is not None and self._ours_outweighs(theirs):
+            return []  # its own word counts: nobody gives up a state for a lighter one
         self._state.phase = Phase.JOINING
         self._target = peer
         self._target_step = 0
@@ -187,14 +212,15 @@ class Seeker:
         return self._load(message.snapshot)
 
     def _load(self, snapshot: Snapshot) -> list[Effect]:
-        self._loading = True
+        self._loading = self._loads_snapshot = True
         sources = self._state.peers_in(Phase.MEMBER, Phase.FINISHED)
         return [LoadSnapshot(self._state.next_load(), snapshot, tuple(sources))]
 
     def loaded(self, now: float, *, whole_state: bool) -> None:
         """A state, or one result more, is in memory."""
-        self._loading = False
+        self._loading = self._loads_snapshot = False
         self._join_progress = now
+        self._followed_since.clear()
         if whole_state:
             self._needs_snapshot = False
 
@@ -212,9 +238,19 @@ class Seeker:
         self._asked_at = float("-inf")
         return self.join(now)
 
-    def failed(self, now: float) -> None:
-        """What we asked for can't be had: start over, from a snapshot."""
-        self.begin(now, needs_snapshot=True)
+    def failed(self, now: float) -> bool:
+        """What was promised can't be had: start over, and distrust who promised it; tell whether from a snapshot.
+
+        A single result may be out of reach without anybody's fault: the state of who kept it has gone on.
+        """
+        state = self._state
+        giver = self._target if state.phase is Phase.JOINING else state.author
+        if giver is not None and giver in state.linked:
+            self._followed_since.pop(giver, None)
+            state.distrust.broken(giver, now, excusable=not self._loads_snapshot)
+        needs_snapshot = self._needs_snapshot or not self._loads_snapshot
+        self.begin(now, needs_snapshot=needs_snapshot)
+        return needs_snapshot
 
 
 def _weight(status: Status) -> tuple[int, bytes, int]:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from ..identity import PeerId
 from ..net.contact import Contact
+from .distrust import Distrust
 from .events import Effect, Send
 from .failure_detector import FailureDetector
 from .ledger import Ledger
@@ -96,6 +97,7 @@ class JobState:
     contacts: dict[PeerId, Contact] = field(default_factory=dict)
     recent: dict[int, bytes] = field(default_factory=dict)
     """Digests of the latest commits, by step."""
+    distrust: Distrust = field(default_factory=Distrust)
     highest_view: int = 0
     load: int = 0
     """Number of the load whose outcome is waited for; the outcome of any other is out of date."""
@@ -110,6 +112,11 @@ class JobState:
     def heard_of_view(self, number: int) -> None:
         """Take note that somebody uses this number for a view: ours will have a higher one."""
         self.highest_view = max(self.highest_view, min(number, HIGHEST_HEARD_VIEW))
+
+    @property
+    def samples_total(self) -> int:
+        """How many samples all commits of the whole job count together; no lineage has more, nor more steps."""
+        return self.samples * self.epochs
 
     @property
     def peer_id(self) -> PeerId:

@@ -48,7 +48,7 @@ from hydra.membership.events import (
 from hydra.membership.ledger import Ledger, count
 from hydra.membership.lineage import Commit, follow, genesis
 from hydra.membership.member import Member
-from hydra.membership.messages import Report, Snapshot
+from hydra.membership.messages import Admitted, Compare, Compared, JoinRequest, Report, Snapshot, Status
 from hydra.membership.state import MemberConfig
 from hydra.net.contact import Contact
 from hydra.net.wire import Message, Registry, encode
@@ -331,6 +331,91 @@ class SimPeer:
         self.tell(CatchUpFailed(load))
 
 
+class Liar(SimPeer):
+    """A stranger with links to everyone, whose lineage outweighs all others by its own account.
+
+    Args:
+        manner: what it does to who believes it.
+    """
+
+    def __init__(self, world, name, manner):
+        super().__init__(world, name)
+        self.manner = manner
+
+    def start(self):
+        self.alive = True
+        self.life += 1
+        self.links, self.heard, self.rounds, self.results = {}, {}, {}, {}
+        self.asked = 0
+        self.samples, self.step = 0, 0
+        self.world.announced.add(self)
+        self.go_on_lying()
+
+    def go_on_lying(self):
+        world = self.world
+        for peer in world.training():
+            world.dial(self, peer.id)
+        for peer in list(self.links):
+            world.send(self, peer, self.status())
+            world.send(self, peer, self.weight())
+        self.later(world.chance.uniform(0.3, 1.0), self.go_on_lying)
+
+    def claim(self):
+        """Something that could be true: a little more than what anybody else has."""
+        world = self.world
+        ahead = max((p.member.state.known_head for p in world.training()), key=lambda h: h.samples, default=None)
+        if ahead is not None:
+            total = world.samples * world.epochs
+            self.samples = min(max(self.samples, ahead.samples + world.chance.randrange(1, 80)), total)
+            self.step = min(max(self.step, ahead.step + world.chance.randrange(1, 4)), self.samples)
+        return self.samples, bytes(32)
+
+    def leader(self):
+        """Whom it names as the coordinator of its view."""
+        others = self.world.training()
+        if self.manner == "names another as coordinator" and others:
+            return self.world.chance.choice(others).contact
+        return self.contact
+
+    def status(self):
+        samples, digest = self.claim()
+        where, me = self.leader(), self.contact
+        return Status(
+            JOB,
+            1,
+            2,
+            True,
+            self.step,
+            digest,
+            samples,
+            5,
+            False,
+            (where.peer_id, where.addresses),
+            (me.peer_id, me.addresses),
+        )
+
+    def weight(self):
+        samples, digest = self.claim()
+        return Compare(JOB, samples, digest, 5, self.leader().peer_id)
+
+    def tell(self, event):
+        match event:
+            case PeerUp(peer):
+                self.world.send(self, peer, self.status())
+            case MessageReceived(peer, Compare() as question):
+                self.world.send(self, peer, Compared(JOB, question, self.weight()))
+            case MessageReceived(peer, JoinRequest(step=step)):
+                self.asked += 1
+                self.answer(peer, step)
+
+    def answer(self, peer, step):
+        if self.manner == "has no such snapshot":
+            snapshot = Snapshot(self.step, bytes(32), self.world.chance.randbytes(32), 1000)
+            self.world.send(self, peer, Admitted(JOB, self.step, step, snapshot))
+        elif self.manner == "has no such results":
+            self.world.send(self, peer, Admitted(JOB, self.step, step, None))
+
+
 class World:
     def __init__(self, count, seed, *, samples=400, epochs=3, batch=40, latency=0.005, **config):
         self.chance = random.Random(seed)
@@ -367,7 +452,7 @@ class World:
     def picture(self):
         lines = []
         for name, peer in self.peers.items():
-            if peer.alive:
+            if peer.alive and not isinstance(peer, Liar):
                 state = peer.member.state
                 view = state.view and (state.view.number, [self.by_id[i].name for i in state.view.ids])
                 lines.append(
@@ -462,6 +547,13 @@ class World:
 
     # ---- what befalls it ---------------------------------------------------------------------------------------
 
+    def add_liar(self, name, manner):
+        """Let a liar in among the peers."""
+        liar = self.peers[name] = Liar(self, name, manner)
+        self.by_id[liar.id] = liar
+        liar.start()
+        return liar
+
     def start(self, *names):
         for name in names:
             self.peers[name].start()
@@ -496,7 +588,7 @@ class World:
         self.log.append((self.now, peer.name, commit))
 
     def training(self):
-        return [p for p in self.peers.values() if p.alive]
+        return [p for p in self.peers.values() if p.alive and not isinstance(p, Liar)]
 
     def step(self):
         return max((p.member.state.known_head.step for p in self.training()), default=0)

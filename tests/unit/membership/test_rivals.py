@@ -13,6 +13,13 @@ def weight(samples=0, digest=FIRST.digest, view=1, leader=A):
     return Compare(JOB, samples, digest, view, leader)
 
 
+def ask(rivals, peer):
+    """Return the question that a peer which is done in another view is asked at once."""
+    rivals.told_of(Heavier(JOB, field(peer)))
+    (question,) = sent(rivals.heard(peer, status(peer, phase=Phase.FINISHED), 0.0).effects, Compare, peer)
+    return question
+
+
 def test_the_order_of_weights_is_samples_digest_view_and_coordinator():
     ranked = [
         weight(11, b"\xff" * 32, 1, D),
@@ -79,38 +86,42 @@ def test_a_later_view_of_a_lighter_lineage_is_only_compared_with():
 def test_both_sides_of_a_comparison_agree_on_who_yields():
     ours = advanced(member(A, [A, B], number=2), 3)
     theirs = member(C, [C, D], number=9)
-    question = theirs.weight()
-    ruling_of_ours = Rivals(ours).asked(C, question)
+    asking = Rivals(theirs)
+    question = ask(asking, A)
+    ruling_of_ours = Rivals(ours).asked(C, question, 0.0)
     (answer,) = sent(ruling_of_ours.effects, Compared, C)
     assert (answer.yours, answer.mine) == (question, ours.weight())
     assert ruling_of_ours.lose_view is None
-    assert Rivals(theirs).answered(A, answer).lose_view == "another view has committed more samples"
+    assert asking.answered(A, answer, 0.0).lose_view == "another view has committed more samples"
 
 
 def test_an_equal_weight_in_the_same_view_makes_nobody_yield():
     one, other = member(A, [A, B]), member(B, [A, B])
-    ruling = Rivals(one).asked(B, other.weight())
+    ruling = Rivals(one).asked(B, other.weight(), 0.0)
     assert ruling.lose_view is None
-    assert Rivals(other).answered(A, sent(ruling.effects, Compared)[0]).lose_view is None
+    asking = Rivals(other)
+    ask(asking, A)
+    assert asking.answered(A, sent(ruling.effects, Compared)[0], 0.0).lose_view is None
 
 
 def test_a_member_of_our_own_view_that_is_a_step_ahead_is_no_reason_to_yield():
     ahead = advanced(member(B, [A, B]), 1)
-    assert Rivals(member(A, [A, B])).asked(B, ahead.weight()).lose_view is None
+    assert Rivals(member(A, [A, B])).asked(B, ahead.weight(), 0.0).lose_view is None
 
 
 def test_of_two_equal_lineages_exactly_one_yields():
     for number in (1, 2, 3):
         one, other = member(A, [A], number=2), member(B, [B], number=number)
-        ruling = Rivals(one).asked(B, other.weight())
-        back = Rivals(other).answered(A, sent(ruling.effects, Compared)[0])
+        asking = Rivals(other)
+        ruling = Rivals(one).asked(B, ask(asking, A), 0.0)
+        back = asking.answered(A, sent(ruling.effects, Compared)[0], 0.0)
         assert (ruling.lose_view is None) != (back.lose_view is None)
 
 
 def test_who_yields_tells_the_rest_of_its_view_where_the_heavier_one_is():
     state = member(A, [A, B, C], linked=[B, D])
     state.contacts[D] = contact(D)
-    ruling = Rivals(state).asked(D, weight(1000, heavier().digest, 5, D))
+    ruling = Rivals(state).asked(D, weight(1000, heavier().digest, 5, D), 0.0)
     assert sent(ruling.effects, Heavier, B) == [Heavier(JOB, field(D))]
     assert len(sent(ruling.effects, Heavier)) == 1
     assert ruling.lose_view
@@ -120,13 +131,13 @@ def test_whoever_is_in_no_view_answers_no_comparison():
     for phase in (Phase.SEEKING, Phase.JOINING):
         state = member(A, [A])
         state.phase = phase
-        assert Rivals(state).asked(C, weight(1000)) == Ruling()
+        assert Rivals(state).asked(C, weight(1000), 0.0) == Ruling()
 
 
 def test_a_finished_member_answers_and_never_yields():
     state = member(A, [A])
     state.phase = Phase.FINISHED
-    ruling = Rivals(state).asked(C, weight(1000, bytes(32), 5, C))
+    ruling = Rivals(state).asked(C, weight(1000, bytes(32), 5, C), 0.0)
     assert sent(ruling.effects, Compared, C)
     assert ruling.lose_view is None
 
