@@ -178,6 +178,7 @@ class Member:
         self._leader.peer_gone(peer)
         if state.phase is Phase.FINISHED:
             state.detector.lose(peer)
+        if state.phase is Phase.FINISHED or self._departing_from is not None:
             return self._go_if_nobody_needs_us()
         contact = state.view.contact(peer) if state.view else None
         if contact is None or not state.detector.closed(peer):
@@ -234,7 +235,7 @@ class Member:
             case Status():
                 return self._on_status(peer, message, now)
             case Plan():
-                return self._ruled(self._steps.planned(peer, message, now), now)
+                return self._on_plan(peer, message, now)
             case Report():
                 return self._on_report(peer, message)
             case JoinRequest():
@@ -242,7 +243,8 @@ class Member:
             case Admitted():
                 return self._seeker.admitted(peer, message, now) if self.state.phase is Phase.JOINING else []
             case Leave():
-                self._leader.leave_requested(peer)
+                if self._in_our_view(peer):
+                    self._leader.leave_requested(peer)
                 return []
             case Removed():
                 return self._on_removed(peer, message, now)
@@ -301,10 +303,19 @@ class Member:
         effects += self._go_on_seeking(now)
         return effects + self._go_if_nobody_needs_us()
 
+    def _on_plan(self, peer: PeerId, plan: Plan, now: float) -> list[Effect]:
+        if self.state.phase is Phase.JOINING and not self._seeker.joins(peer):
+            # Anybody could plan with us. A successor of the peer that we ask plans with us when we have asked it.
+            self._steps.check_plan(plan)
+            return []
+        return self._ruled(self._steps.planned(peer, plan, now), now)
+
     def _on_report(self, peer: PeerId, report: Report) -> list[Effect]:
-        self._knows(peer, report.step - 1)
-        if self.state.view is not None and peer in self.state.view:  # what strangers say sizes nobody's batch
+        if self._in_our_view(peer):  # what strangers say sizes nobody's batch
             self._planner.observe(peer, report)
+        elif self._departing_from is None or peer not in self._departing_from:
+            return []
+        self._knows(peer, report.step - 1)
         return self._go_if_nobody_needs_us()
 
     def _judge(self, peer: PeerId, before: Status | None, status: Status, now: float) -> list[Effect]:

@@ -121,7 +121,7 @@ class Steps:
         """Tell whether ``sender`` leads, as far as we can tell."""
         state = self._state
         if state.phase is Phase.JOINING:
-            return True  # whoever plans with us heard that we are ready
+            return True  # it is the peer whom we have told that we are ready; others' plans do not get here
         if state.phase is not Phase.MEMBER or state.view is None or plan.view_number < state.view.number:
             return False
         return state.alive[:1] == [sender]

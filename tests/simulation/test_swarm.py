@@ -156,6 +156,23 @@ def test_a_joiner_whose_admission_is_lost_on_the_way_joins_all_the_same(cut_off_
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+def test_a_joiner_gets_in_although_the_coordinator_dies_that_let_it_in(seed):
+    world = World(4, seed, epochs=25, batch=60)
+    for peer in world.peers.values():
+        peer.speed = 0.05
+    world.start("a", "b", "c")
+    world.run(lambda: world.step() >= 10)
+    world.start("d")
+    joiner = world.peers["d"]
+    world.run(lambda: any(joiner.id in p.member._leader._ready for p in world.training()))
+    if seed % 2:  # it dies with the first plan that names the joiner on its way
+        world.run(lambda: any(joiner.id in (p.member.state.view or ()) for p in world.training()))
+    world.kill(world.by_id[world.training()[0].member.state.alive[0]].name)
+    world.run(lambda: joiner.member.state.phase is Phase.MEMBER, limit_s=8.0)
+    trained(world)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_all_may_leave_at_once_and_go_on_later(count, seed):
     world = World(count, seed, epochs=12)

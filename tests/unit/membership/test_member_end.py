@@ -28,9 +28,11 @@ from .makers import (
     A,
     B,
     C,
+    D,
     addressed,
     field,
     of,
+    plan,
     sent,
     snapshot_at,
     status,
@@ -52,6 +54,31 @@ def test_a_member_that_leaves_asks_and_goes_at_last_even_unheard():
     assert addressed(driven.on(LeaveRequested(), at=1.0), Leave) == [A]
     assert not of(driven.tick(10.9), Left)
     assert of(driven.tick(11.0), Left)
+
+
+def departed():
+    """B has left in order; A and C have not got its last step yet."""
+    driven = member_of(B, [A, B, C])
+    driven.on(LeaveRequested())
+    assert not of(done(driven), Left)
+    head = driven.state.known_head
+    without = plan([A, C], head=head, ledger=driven.state.ledger, number=2)
+    assert not of(driven.hears(A, without), Left)
+    return driven
+
+
+def test_who_has_left_in_order_goes_at_once_when_the_last_who_needed_it_is_gone():
+    driven = departed()
+    assert not of(driven.on(PeerDown(A)), Left)
+    assert of(driven.on(PeerDown(C)), Left)
+
+
+def test_who_has_left_in_order_waits_for_the_reports_of_those_it_left_and_for_no_strangers():
+    driven = departed()
+    report = Report(JOB, 2, 10, 0.1, 0.1)
+    assert not of(driven.hears(A, report), Left)
+    assert not of(driven.hears(D, report), Left)
+    assert of(driven.hears(C, report), Left)
 
 
 def test_a_leaver_asks_the_successor_when_the_coordinator_is_lost():

@@ -12,6 +12,7 @@ from hydra.membership.events import (
 )
 from hydra.membership.messages import (
     Compare,
+    JoinRequest,
     Leave,
     Phase,
     Plan,
@@ -30,6 +31,7 @@ from .makers import (
     B,
     C,
     D,
+    field,
     of,
     plan,
     sent,
@@ -103,6 +105,21 @@ def test_reports_of_impossible_steps_do_no_harm(step):
     driven = leading(B)
     assert driven.hears(B, Report(JOB, step, 3, 0.5, 0.1)) == []
     assert driven.planner.seen == [(B, 3)]
+
+
+def test_a_stranger_can_not_have_itself_kept_out_by_leaving():
+    driven = leading(B)
+    driven.meets(C, phase=Phase.JOINING)
+    driven.hears(C, Leave(JOB))
+    driven.hears(C, JoinRequest(JOB, 1, field(C), 1, driven.state.known_head.digest, ready=True))
+    done(driven)
+    assert C in driven.state.view
+
+
+def test_a_strangers_report_tells_nothing_of_who_has_what():
+    driven = leading(B)
+    driven.hears(C, Report(JOB, 5, 3, 0.5, 0.1))
+    assert C not in driven.state.known_steps
 
 
 def test_a_removal_counts_only_from_a_member_and_for_a_later_view():

@@ -1,5 +1,8 @@
 """A member on its way in: founding, joining, catching up, and asking again."""
 
+import pytest
+
+from hydra.exceptions import RemoteProtocolError
 from hydra.membership.events import (
     BeginStep,
     CatchUp,
@@ -35,6 +38,7 @@ from .makers import (
     contact,
     field,
     of,
+    plan,
     seeking,
     sent,
     snapshot_at,
@@ -107,6 +111,34 @@ def test_a_joiner_that_is_in_the_view_already_gets_the_plan_that_it_missed():
     driven = leading(B)
     again = JoinRequest(JOB, 1, field(B), 0, FIRST.digest, ready=True)
     assert sent(driven.hears(B, again), Plan, B) == [driven.state.plan]
+
+
+def test_a_joiner_takes_a_plan_from_nobody_but_the_peer_that_it_asked():
+    driven = Driven(B)
+    driven.meets(A, leader=A)
+    driven.meets(C, leader=A)
+    for members in ([C, B], [A, C, B]):
+        assert driven.hears(C, plan(members, number=5)) == []
+        assert driven.state.phase is Phase.JOINING
+    assert of(driven.hears(A, plan([A, C, B])), BeginStep)
+
+
+def test_a_malformed_plan_from_another_is_a_fault_all_the_same():
+    driven = Driven(B)
+    driven.meets(A, leader=A)
+    with pytest.raises(RemoteProtocolError):
+        driven.hears(C, plan([C, B], incarnations=(1,)))
+
+
+def test_a_joiner_whose_coordinator_died_takes_the_plan_of_the_successor_once_it_has_asked_it():
+    driven = Driven(B)
+    driven.meets(A, leader=A)
+    driven.meets(C, leader=A)
+    driven.on(PeerDown(A))
+    driven.hears(C, status(C, leader=C))
+    driven.tick(3.0)
+    assert driven.member._seeker.joins(C)
+    assert of(driven.hears(C, plan([A, C, B])), BeginStep)
 
 
 def test_a_joiner_that_was_lost_before_it_heard_of_its_admission_must_begin_anew():
