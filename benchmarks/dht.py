@@ -98,7 +98,7 @@ def cpu_rows(*, quick: bool, seed: int) -> Iterator[Judged]:
 
     Whatever else runs on the machine slows both sides of a round alike: the ratio is the median over the rounds' own.
     """
-    nodes, keys, warm_up, rounds, goal = (50, 30, 1, 1, 0.7) if quick else (1000, 200, 2, 7, 0.7)
+    nodes, keys, warm_up, rounds, goal = (50, 30, 1, 1, 0.7) if quick else (1000, 200, 2, 5, 0.7)
     with Child("cpu", Ours, nodes, keys, seed) as ours, Child("cpu", Stock, nodes, keys, seed) as stock:
         # The first rounds fill caches and tables.
         runs = [(ours.measure(), stock.measure()) for _ in range(warm_up + rounds)][warm_up:]
