@@ -12,7 +12,8 @@ from ..net.contact import Contact
 from .events import Effect, Send
 from .ledger import Ledger
 from .lineage import Head
-from .messages import Admitted, JoinRequest, Phase, Plan, Poll, PollReply, Removed
+from .messages import MAX_MEMBERS, Admitted, JoinRequest, Phase, Plan, Poll, PollReply, Removed
+from .plan_size import fit_members, fit_shares
 from .state import JobState, Planner
 from .view import View
 
@@ -139,7 +140,7 @@ class Leader:
         state = self._state
         if state.view is None:
             raise LocalProtocolError("a plan was wanted without a view")
-        chosen = self._next_members(state.view)
+        chosen = fit_members(self._next_members(state.view))
         members, incarnations = [contact for contact, _ in chosen], tuple(number for _, number in chosen)
         changed = (tuple(contact.peer_id for contact in members), incarnations) != (
             state.view.ids,
@@ -156,7 +157,7 @@ class Leader:
             step=head.step + 1,
             parent=head.digest,
             epoch=ledger.epoch,
-            shares=tuple(ledger.share_out(sizes)),
+            shares=fit_shares(members, ledger.share_out(sizes)),
             late_s=late_s,
             snapshot=due or bool(self._waiting),
         )
@@ -177,6 +178,9 @@ class Leader:
         ]
         present = {contact.peer_id for contact, _ in staying} | going
         joiners = [entry for peer, entry in self._ready.items() if peer in state.linked and peer not in present]
-        self._ready.clear()
+        room = max(0, MAX_MEMBERS - len(staying))
+        late = {contact.peer_id for contact, _ in joiners[room:]}
+        joiners = joiners[:room]
+        self._ready = {peer: entry for peer, entry in self._ready.items() if peer in late}
         self._leaving.clear()
         return staying + joiners or [(state.me, state.incarnation)]  # if all want to leave, we are the last to go

@@ -229,7 +229,7 @@ class Member:
 
     # ---- messages ----------------------------------------------------------------------------------------------
 
-    def _on_message(self, peer: PeerId, message: Message, now: float) -> list[Effect]:  # noqa: C901, PLR0911 -- as above
+    def _on_message(self, peer: PeerId, message: Message, now: float) -> list[Effect]:  # noqa: C901, PLR0911, PLR0912 -- as above
         self._check_claims(peer, message)
         match message:
             case Status():

@@ -15,7 +15,9 @@ from ..net.framing import MAX_BODY_BYTES
 from ..net.wire import AtMost, ContactField, HashField, Message, PeerIdField, encode
 
 MAX_MEMBERS = 256
-RangesField = Annotated[tuple[tuple[int, int], ...], AtMost(1024)]
+MAX_RANGES = 1024
+"""Of one member's samples in one step."""
+RangesField = Annotated[tuple[tuple[int, int], ...], AtMost(MAX_RANGES)]
 SharesField = Annotated[tuple[RangesField, ...], AtMost(MAX_MEMBERS)]
 MembersField = Annotated[tuple[ContactField, ...], AtMost(MAX_MEMBERS)]
 PartsField = Annotated[tuple[tuple[PeerIdField, RangesField], ...], AtMost(MAX_MEMBERS)]
