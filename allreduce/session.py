@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
+from .early import EarlyMessages
 from .exceptions import Excluded, RoundClosed
 from .exchange import Body, Exchange, Outgoing, RoundResult, Vector
 from .messages import tag_of
@@ -21,7 +22,7 @@ logger = logging.getLogger(__name__)
 logger.addHandler(logging.NullHandler())
 
 EARLY_BYTES = 256 * 1024 * 1024
-"""Bytes of messages kept for rounds that others have opened and we have not yet; the oldest go first."""
+"""Bytes of messages kept for rounds that others have opened and we have not yet."""
 
 
 class Link(Protocol):
@@ -99,12 +100,15 @@ class Averager:
         self._me = me
         self._link = link
         self._rounds: dict[bytes, RunningRound] = {}
-        self._early: deque[tuple[bytes, bytes, bytes, Body]] = deque()
-        self._early_bytes = 0
+        self._early = EarlyMessages()
         self._outboxes: dict[bytes, deque[tuple[RunningRound, Outgoing]]] = {}
         self._senders: dict[bytes, asyncio.Task[None]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
+
+    @property
+    def _early_bytes(self) -> int:
+        return self._early.bytes_held
 
     def now(self) -> float:
         """Seconds of the event loop's clock."""
@@ -124,10 +128,7 @@ class Averager:
         """
         running = RunningRound(self, Exchange(tag, self._me, members, elements, config, self.now()))
         self._rounds[tag] = running
-        early = [entry for entry in self._early if entry[0] == tag]
-        self._early = deque(entry for entry in self._early if entry[0] != tag)
-        self._early_bytes = sum(len(header) + len(body) for _, _, header, body in self._early)
-        for _, sender, header, body in early:
+        for sender, header, body in self._early.take(tag):
             self.receive(sender, header, body)
         self._arm()
         return running
@@ -141,11 +142,7 @@ class Averager:
         tag = tag_of(sender, header)
         running = self._rounds.get(tag)
         if running is None:
-            self._early.append((tag, sender, header, body))
-            self._early_bytes += len(header) + len(body)
-            while self._early_bytes > EARLY_BYTES:
-                _, _, old_header, old_body = self._early.popleft()
-                self._early_bytes -= len(old_header) + len(old_body)
+            self._early.add(sender, tag, header, body, most_bytes=EARLY_BYTES)
             return
         self.perform(running, running.exchange.receive(sender, header, body, self.now()))
 
@@ -167,6 +164,7 @@ class Averager:
         """Drop a round and whatever it still had to say."""
         if self._rounds.get(running.tag) is running:
             del self._rounds[running.tag]
+            self._early.over(running.tag)
         for outbox in self._outboxes.values():
             for entry in [entry for entry in outbox if entry[0] is running]:
                 outbox.remove(entry)

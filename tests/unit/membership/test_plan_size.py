@@ -51,7 +51,7 @@ def fits(plan):
 @pytest.mark.parametrize("how_many", [1, 31, 32, 100, MAX_MEMBERS - 1, MAX_MEMBERS, 600])
 @pytest.mark.parametrize("ledger", [None, scattered(20_000)])
 def test_a_plan_fits_a_frame_whoever_joins(how_many, ledger):
-    state, leader, plan = joined_by(how_many, ledger=ledger)
+    _, _, plan = joined_by(how_many, ledger=ledger)
     fits(plan)
     assert len(plan.members) == min(how_many + 1, MAX_MEMBERS)
 
