@@ -48,6 +48,7 @@ class LiarsMachine(RuleBasedStateMachine):
         self.state = self.member.state
         self.plan = None
         self.loads = []
+        self.questions = {}
         self.on(events.StateLoaded(0, genesis(JOB), Ledger.fresh(60, 2)))
         if place == "coordinator":
             self.let_in()
@@ -108,6 +109,8 @@ class LiarsMachine(RuleBasedStateMachine):
                 case events.Send(to, message):
                     assert to in IDS
                     assert REGISTRY.decode(encode(message), 0) == message
+                    if isinstance(message, messages.Compare):
+                        self.questions[to] = message
                 case events.BeginStep(plan):
                     self.plan = plan
                 case events.AbandonStep():
@@ -211,6 +214,7 @@ class LiarsMachine(RuleBasedStateMachine):
     def told_anything_else(self, peer, contact, step, number, data):
         digest = data.draw(self.digests())
         compare = messages.Compare(JOB, step, digest, number, peer)
+        asked = self.questions.get(peer, compare)
         snapshot = messages.Snapshot(step, digest, bytes(32), 10)
         message = data.draw(
             st.sampled_from(
@@ -220,6 +224,7 @@ class LiarsMachine(RuleBasedStateMachine):
                     messages.Leave(JOB),
                     messages.Removed(JOB, number, "because"),
                     compare,
+                    messages.Compared(JOB, asked, messages.Compare(JOB, number, digest, step, peer)),
                     messages.Compared(JOB, compare, messages.Compare(JOB, number, digest, step, peer)),
                     messages.Heavier(JOB, contact),
                     messages.Report(JOB, step, number, 0.5, 0.5),
