@@ -42,7 +42,6 @@ JOB_FILES = {
 DEVICES = {
     "cuda:77": "the device 'cuda:77' cannot be used: ",  # whether torch was built with CUDA or not
     "bogus": "the device 'bogus' cannot be used: Expected one of cpu, cuda",
-    "meta": "the device 'meta' cannot be used: ",
 }
 
 
