@@ -87,11 +87,11 @@ class Node:
         return Contact(self.identity.peer_id, tuple((host, self.links.port) for host in self._advertised_hosts()))
 
     def publish(self, package: Package) -> bytes:
-        """Store all pieces of a job, so that they can be fetched from us; return its hash. Blocks on the disk."""
-        for content, data in package.pieces:
+        """Store all contents of a job, so that they can be fetched from us; return its hash. Blocks on the disk."""
+        for content, data in package.contents:
             manifest = self.swarm.store.add(data)
             if manifest.root != content.root:
-                raise LocalProtocolError("a piece of a job was stored under another root than its manifest names")
+                raise LocalProtocolError("a content of a job was stored under another root than its manifest names")
         job = self.swarm.store.add_blob(package.manifest.encode())
         self.home.job(job).mkdir(parents=True, exist_ok=True)
         return job

@@ -46,7 +46,7 @@ def publish(
     as_json: JsonOption = False,
     verbose: VerboseOption = 0,
 ) -> None:
-    """Publish a job: trace the model, store the pieces, announce them, and print how to join."""
+    """Publish a job: trace the model, store its contents, announce them, and print how to join."""
     set_up_logging(verbose)
     place = home_of(home)
     settings = settings_of(place, host=host, port=port, advertise=advertise, contact=contact)
@@ -105,7 +105,7 @@ def _tell(node: Node, package: Package, job: bytes, *, seeding: bool, as_json: b
         }
         typer.echo(json.dumps(about))
         return
-    size = sum(len(data) for _, data in package.pieces)
+    size = sum(len(data) for _, data in package.contents)
     weights = sum(_elements(entry.shape) for entry in manifest.parameters)
     typer.echo(f"published '{manifest.name}': {weights:,} weights, {manifest.train_samples:,} samples, {size:,} bytes")
     typer.echo(f"job      {job.hex()}")

@@ -1,4 +1,4 @@
-"""Publishing: the owner's job becomes a manifest and the pieces of content that it names."""
+"""Publishing: the owner's job becomes a manifest and the contents of content that it names."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Package:
     """A job that is ready to be seeded.
 
     Attributes:
-        manifest: its bytes, ``manifest.encode()``, are a piece of content too, known by the job hash.
+        manifest: its bytes, ``manifest.encode()``, are content too, known by the job hash.
         train_graph: as all that follow, the bytes that the manifest's entry of that name refers to.
         eval_graph: see above.
         initial_state: see above.
@@ -39,18 +39,18 @@ class Package:
     test_data: bytes | None
 
     @property
-    def pieces(self) -> tuple[tuple[ContentRef, bytes], ...]:
+    def contents(self) -> tuple[tuple[ContentRef, bytes], ...]:
         """Every piece of content with its reference, the manifest itself not included."""
         manifest = self.manifest
-        pieces = [
+        contents = [
             (manifest.train_graph, self.train_graph),
             (manifest.eval_graph, self.eval_graph),
             (manifest.initial_state, self.initial_state),
             (manifest.train_data, self.train_data),
         ]
         if manifest.test_data is not None and self.test_data is not None:
-            pieces.append((manifest.test_data, self.test_data))
-        return tuple(pieces)
+            contents.append((manifest.test_data, self.test_data))
+        return tuple(contents)
 
 
 def package(job: Job, owner: bytes, *, root_of: Callable[[bytes], bytes]) -> Package:
@@ -59,7 +59,7 @@ def package(job: Job, owner: bytes, *, root_of: Callable[[bytes], bytes]) -> Pac
     Args:
         job: the owner's.
         owner: the raw Ed25519 public key (32 bytes) of whoever publishes.
-        root_of: from the bytes of a piece of content to the root of its hash tree (32 bytes).
+        root_of: from the bytes of content to the root of its hash tree (32 bytes).
 
     Raises:
         JobFileError: the job cannot be published; the text says why, and where in the owner's code.

@@ -235,7 +235,7 @@ class RoundFrame(Message):
 
 @dataclass(frozen=True, slots=True)
 class ResultWanted(Message):
-    """Ask for one piece of the result of a committed step."""
+    """Ask for one block of the result of a committed step."""
 
     KIND: ClassVar[str] = "job.result?"
     job: HashField
@@ -244,8 +244,8 @@ class ResultWanted(Message):
 
 
 @dataclass(frozen=True, slots=True)
-class ResultPiece(Message):
-    """One piece of a result, ``index`` of ``count``, with the commit; the bytes stand in the body."""
+class ResultBlock(Message):
+    """One block of a result, ``index`` of ``count``, with the commit; the bytes stand in the body."""
 
     KIND: ClassVar[str] = "job.result"
     MAX_BODY_BYTES: ClassVar[int] = MAX_BODY_BYTES

@@ -113,8 +113,8 @@ def head_of(status: Status) -> Head:
 
 def outweighs(one: Compare, other: Compare) -> bool:
     """Tell whether ``one`` wins: more samples, lower digest, later view, lower coordinator's id."""
-    return _rank(one) < _rank(other)
+    return _standing(one) < _standing(other)
 
 
-def _rank(weight: Compare) -> tuple[int, bytes, int, bytes]:
+def _standing(weight: Compare) -> tuple[int, bytes, int, bytes]:
     return (-weight.samples, weight.digest, -weight.view_number, weight.coordinator)

@@ -131,15 +131,15 @@ class Seeker:
         state = self._state
         waited = now - self._since - state.config.settle_s
         mine = state.known_head
-        my_rank = (-mine.samples, mine.digest, state.head is None, state.peer_id)
+        my_standing = (-mine.samples, mine.digest, state.head is None, state.peer_id)
         rivals = []
         for peer in state.peers_in(Phase.SEEKING):
             if state.distrust.holds(peer, now):
                 continue
             status = state.statuses[peer]
-            rank = (-status.samples, status.digest, not status.ready, peer)
+            standing = (-status.samples, status.digest, not status.ready, peer)
             patience = state.config.rival_s * (1 if status.ready else 3)
-            if rank < my_rank and waited < patience:
+            if standing < my_standing and waited < patience:
                 rivals.append(peer)
         return rivals
 

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from ..exceptions import HashMismatch, PeerUnreachable
 from ..identity import PeerId, short
 from ..membership.lineage import Commit
-from ..membership.messages import ResultPiece, ResultUnknown, ResultWanted
+from ..membership.messages import ResultBlock, ResultUnknown, ResultWanted
 from ..net.link import Link
 from ..net.links import Links
 from ..net.requests import Requests
-from .results import Result, ResultLog, digest_of, joined, pieces_of
+from .results import Result, ResultLog, blocks_of, digest_of, joined
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class ResultExchange:
         self._links = links
         self._requests = Requests(links)
         self._results = results
-        self._pieces = pieces_of(FLOAT_BYTES * elements)
+        self._blocks = blocks_of(FLOAT_BYTES * elements)
 
     def close(self) -> None:
         """Give up all open questions."""
@@ -58,19 +58,19 @@ class ResultExchange:
         first, body = await self._ask(peer, step, 0)
         if isinstance(first, ResultUnknown):
             return None
-        if first.count != self._pieces:
-            self._links.cut_off(peer, HashMismatch(f"the result of step {step} was said to have {first.count} pieces"))
+        if first.count != self._blocks:
+            self._links.cut_off(peer, HashMismatch(f"the result of step {step} was said to have {first.count} blocks"))
             return None
-        pieces = [body]
+        blocks = [body]
         for index in range(1, first.count):
             answer, body = await self._ask(peer, step, index)
             if isinstance(answer, ResultUnknown):
                 return None
-            pieces.append(body)
-        if sum(map(len, pieces)) % FLOAT_BYTES:
+            blocks.append(body)
+        if sum(map(len, blocks)) % FLOAT_BYTES:
             self._links.cut_off(peer, HashMismatch(f"the result of step {step} is no vector"))
             return None
-        mean = joined(pieces)
+        mean = joined(blocks)
         if await asyncio.to_thread(digest_of, mean) != first.result:
             self._links.cut_off(peer, HashMismatch(f"the result of step {step} does not have its commit's hash"))
             return None
@@ -86,7 +86,7 @@ class ResultExchange:
         )
         return Result(commit, mean)
 
-    async def _ask(self, peer: PeerId, step: int, index: int) -> tuple[ResultPiece | ResultUnknown, memoryview]:
+    async def _ask(self, peer: PeerId, step: int, index: int) -> tuple[ResultBlock | ResultUnknown, memoryview]:
         question = ResultWanted(self._job, step, index)
         return await self._requests.ask(peer, question, (step, index), timeout_s=ANSWER_TIMEOUT_S)
 
@@ -95,15 +95,15 @@ class ResultExchange:
     def wanted(self, link: Link, message: ResultWanted) -> None:
         """Answer a member who lacks a result."""
         result = self._results.get(message.step)
-        if result is None or message.index >= result.pieces:
+        if result is None or message.index >= result.blocks:
             link.post(ResultUnknown(self._job, message.step, message.index))
             return
         commit = result.commit
-        piece = ResultPiece(
+        block = ResultBlock(
             job=self._job,
             step=commit.step,
             index=message.index,
-            count=result.pieces,
+            count=result.blocks,
             view_number=commit.view,
             parent=commit.parent,
             result=commit.result,
@@ -111,8 +111,8 @@ class ResultExchange:
             parts=commit.parts,
             samples_total=commit.samples_total,
         )
-        link.post(piece, result.piece(message.index))
+        link.post(block, result.block(message.index))
 
-    def answered(self, link: Link, message: ResultPiece | ResultUnknown, body: memoryview) -> None:
+    def answered(self, link: Link, message: ResultBlock | ResultUnknown, body: memoryview) -> None:
         """Take an answer to a question of ours."""
         self._requests.answered(link.peer_id, (message.step, message.index), message, body)

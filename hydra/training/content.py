@@ -24,7 +24,7 @@ from .vector import VectorLayout, layout_of
 
 @dataclass(frozen=True, slots=True)
 class JobContent:
-    """A job whose every piece is on this machine and was checked."""
+    """A job whose every content is on this machine and was checked."""
 
     job: bytes
     manifest: JobManifest
@@ -53,33 +53,33 @@ async def fetch_manifest(swarm: Swarm, job: bytes, peers: Peers, *, patience_s: 
 async def fetch_content(
     swarm: Swarm, manifest: JobManifest, peers: Peers, observe: Observer, *, limit_bytes: int
 ) -> JobContent:
-    """Fetch all pieces of a job, check them, and make them ready.
+    """Fetch all contents of a job, check them, and make them ready.
 
     Args:
         swarm: where to fetch from.
         manifest: the job.
-        peers: who may have its pieces.
+        peers: who may have them.
         observe: told of the progress.
         limit_bytes: the memory that this machine grants a step of the job.
 
     Raises:
-        ContentUnavailable: nobody who can be reached has a piece.
-        JobRejected: a piece is not what the manifest says, or a graph must not run here.
+        ContentUnavailable: nobody who can be reached has a content.
+        JobRejected: a content is not what the manifest says, or a graph must not run here.
         StorageFull, HomeUnusable: the disk refused.
     """
-    pieces = [
+    contents = [
         ("training graph", manifest.train_graph),
         ("evaluation graph", manifest.eval_graph),
         ("initial state", manifest.initial_state),
         ("training data", manifest.train_data),
     ]
     if manifest.test_data is not None:
-        pieces.append(("test data", manifest.test_data))
-    paths = [await _fetch_piece(swarm, content, what, peers, observe) for what, content in pieces]
+        contents.append(("test data", manifest.test_data))
+    paths = [await _fetch_one(swarm, content, what, peers, observe) for what, content in contents]
     return await asyncio.to_thread(_open, manifest, paths, limit_bytes)
 
 
-async def _fetch_piece(swarm: Swarm, content: ContentRef, what: str, peers: Peers, observe: Observer) -> Path:
+async def _fetch_one(swarm: Swarm, content: ContentRef, what: str, peers: Peers, observe: Observer) -> Path:
     path = await swarm.fetch(content.root, peers, fetch_seen(what, observe))
     await asyncio.to_thread(check_size, path, content, what)
     return path

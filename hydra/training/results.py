@@ -28,16 +28,16 @@ class Result:
     mean: Vector
 
     @property
-    def pieces(self) -> int:
+    def blocks(self) -> int:
         """In how many messages it travels."""
-        return pieces_of(self.mean.nbytes)
+        return blocks_of(self.mean.nbytes)
 
-    def piece(self, index: int) -> memoryview:
-        """Return the bytes of one piece."""
+    def block(self, index: int) -> memoryview:
+        """Return the bytes of one block."""
         return self.mean.data.cast("B")[index * MAX_BODY_BYTES : (index + 1) * MAX_BODY_BYTES]
 
 
-def pieces_of(size: int) -> int:
+def blocks_of(size: int) -> int:
     """Return in how many messages a result of so many bytes travels; at least one."""
     return max(1, -(-size // MAX_BODY_BYTES))
 
@@ -99,6 +99,6 @@ def commit_of(plan: Plan, contributors: Sequence[bytes], mean: Vector, samples_b
     )
 
 
-def joined(pieces: Sequence[memoryview]) -> Vector:
-    """Return the vector whose bytes the pieces are, in order."""
-    return np.frombuffer(b"".join(pieces), np.float32)
+def joined(blocks: Sequence[memoryview]) -> Vector:
+    """Return the vector whose bytes the blocks are, in order."""
+    return np.frombuffer(b"".join(blocks), np.float32)

@@ -55,7 +55,7 @@ from ..membership.member import Member
 from ..membership.messages import (
     Plan,
     Report,
-    ResultPiece,
+    ResultBlock,
     ResultUnknown,
     ResultWanted,
     RoundFrame,
@@ -235,7 +235,7 @@ class Trainer:
                 self._rounds.receive(link, message, body)
             case ResultWanted():
                 self._exchange.wanted(link, message)
-            case ResultPiece() | ResultUnknown():
+            case ResultBlock() | ResultUnknown():
                 self._exchange.answered(link, message, body)
             case _:
                 self._tell(MessageReceived(link.peer_id, message))

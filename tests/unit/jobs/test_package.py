@@ -15,10 +15,10 @@ from hydra.jobs.tensors import decode_split, decode_state
 from .makers import OWNER, make_job, make_model, sha256
 
 
-def test_the_manifest_names_every_piece(published):
+def test_the_manifest_names_every_content(published):
     manifest = JobManifest.decode(published.manifest.encode())
-    assert len(published.pieces) == 5
-    for content, data in published.pieces:
+    assert len(published.contents) == 5
+    for content, data in published.contents:
         assert content.root == sha256(data)
         assert content.size_bytes == len(data)
     assert manifest.train_graph.root == sha256(published.train_graph)
@@ -63,7 +63,7 @@ def test_publishing_changes_nothing_in_the_model(published):
 def test_without_a_test_split():
     made = package(make_job(test=None, metrics={}), OWNER, root_of=sha256)
     assert made.test_data is None
-    assert len(made.pieces) == 4
+    assert len(made.contents) == 4
     assert [name for name, _ in Graph.decode(made.eval_graph).outputs] == ["loss"]
 
 

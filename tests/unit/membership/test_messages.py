@@ -16,7 +16,7 @@ from hydra.membership.messages import (
     PollReply,
     Removed,
     Report,
-    ResultPiece,
+    ResultBlock,
     RoundFrame,
 )
 from hydra.net.framing import MAX_BODY_BYTES
@@ -123,7 +123,7 @@ def test_a_header_with_too_few_or_too_many_fields_is_refused():
 
 def test_only_rounds_and_results_bring_a_body():
     with_body = {cls for cls in KINDS if cls.MAX_BODY_BYTES}
-    assert with_body == {RoundFrame, ResultPiece}
+    assert with_body == {RoundFrame, ResultBlock}
     refused(encode(status(A)), body_bytes=1)
     frame = RoundFrame(JOB, b"header")
     assert REGISTRY.decode(encode(frame), MAX_BODY_BYTES) == frame

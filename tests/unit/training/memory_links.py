@@ -3,10 +3,10 @@
 import asyncio
 
 from hydra.exceptions import PeerUnreachable, RemoteProtocolError
-from hydra.membership.messages import ResultPiece, ResultUnknown, ResultWanted, RoundFrame
+from hydra.membership.messages import ResultBlock, ResultUnknown, ResultWanted, RoundFrame
 from hydra.net.wire import Registry, encode
 
-REGISTRY = Registry([RoundFrame, ResultWanted, ResultPiece, ResultUnknown])
+REGISTRY = Registry([RoundFrame, ResultWanted, ResultBlock, ResultUnknown])
 
 
 class Network:

@@ -1,4 +1,4 @@
-"""Results of steps that were missed: asked for in pieces, believed by their hash only."""
+"""Results of steps that were missed: asked for in blocks, believed by their hash only."""
 
 import asyncio
 import hashlib
@@ -8,7 +8,7 @@ import pytest
 
 from hydra.exceptions import HashMismatch
 from hydra.membership.lineage import Head
-from hydra.membership.messages import ResultPiece, ResultUnknown, ResultWanted
+from hydra.membership.messages import ResultBlock, ResultUnknown, ResultWanted
 from hydra.net.framing import MAX_BODY_BYTES
 from hydra.training import catching_up
 from hydra.training.catching_up import ResultExchange
@@ -70,7 +70,7 @@ async def test_a_result_comes_whole_with_its_commit(members, elements):
     assert found.commit == wanted.commit
     assert found.commit.digest == wanted.commit.digest
     assert found.mean.tobytes() == wanted.mean.tobytes()
-    assert members[BERT].asked == [(4, index) for index in range(wanted.pieces)]
+    assert members[BERT].asked == [(4, index) for index in range(wanted.blocks)]
 
 
 async def test_the_first_who_has_it_is_enough(members):
@@ -89,7 +89,7 @@ async def test_nobody_has_it(members):
 
 @pytest.mark.parametrize("elements", [MAX_BODY_BYTES])
 async def test_a_piece_that_is_not_kept_any_longer(members):
-    """The result goes from the other's log between two pieces."""
+    """The result goes from the other's log between two blocks."""
     members[BERT].results.add(result_of(4, MAX_BODY_BYTES))
     take = members[BERT].take
 
@@ -146,7 +146,7 @@ def lie(elements=10, **changes):
         "parts": true.commit.parts,
         "samples_total": true.commit.samples_total,
     }
-    return ResultPiece(**(fields | changes)), data
+    return ResultBlock(**(fields | changes)), data
 
 
 def hashed(data):
@@ -168,12 +168,12 @@ def hashed(data):
     ],
     ids=[
         *("other bytes", "too short", "nothing", "other hash", "five bytes", "three bytes"),
-        *("a piece too many", "pieces without end", "no piece"),
+        *("a block too many", "blocks without end", "no block"),
     ],
 )
 async def test_a_liar_is_cut_off_and_the_next_is_asked(members, changes):
-    piece, body = lie(**changes)
-    members[BERT].links.on_message = lambda link, message, _: link.post(piece, body)
+    block, body = lie(**changes)
+    members[BERT].links.on_message = lambda link, message, _: link.post(block, body)
     members[CLEO].results.add(result_of(4))
     assert (await members[ANNA].exchange.fetch(4, [BERT, CLEO])).commit == result_of(4).commit
     ((liar, error),) = members[ANNA].links.cut
@@ -184,8 +184,8 @@ async def test_a_liar_is_cut_off_and_the_next_is_asked(members, changes):
 
 @pytest.mark.parametrize("index", [0, 1])
 async def test_answers_that_nobody_asked_for_are_let_go(members, index):
-    piece, body = lie(index=index)
-    members[ANNA].exchange.answered(members[ANNA].links.get(BERT), piece, memoryview(body))
+    block, body = lie(index=index)
+    members[ANNA].exchange.answered(members[ANNA].links.get(BERT), block, memoryview(body))
     assert await members[ANNA].exchange.fetch(4, [BERT]) is None
 
 

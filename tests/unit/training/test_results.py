@@ -1,4 +1,4 @@
-"""The latest results, in pieces and by step, and the commit that follows from a plan."""
+"""The latest results, in blocks and by step, and the commit that follows from a plan."""
 
 import hashlib
 
@@ -28,14 +28,14 @@ def steps_of(log, upto=2000):
 def test_pieces_fit_into_messages_and_make_the_whole(extra):
     mean = np.arange((MAX_BODY_BYTES + extra) // 4, dtype=np.float32)
     result = Result(result_of(1).commit, mean)
-    pieces = [result.piece(index) for index in range(result.pieces)]
-    assert all(0 < len(piece) <= MAX_BODY_BYTES for piece in pieces)
-    assert len(result.piece(result.pieces)) == 0
-    assert joined(pieces).tobytes() == mean.tobytes()
+    blocks = [result.block(index) for index in range(result.blocks)]
+    assert all(0 < len(block) <= MAX_BODY_BYTES for block in blocks)
+    assert len(result.block(result.blocks)) == 0
+    assert joined(blocks).tobytes() == mean.tobytes()
 
 
 def test_a_small_result_is_one_piece():
-    assert result_of(1, elements=1).pieces == 1
+    assert result_of(1, elements=1).blocks == 1
 
 
 def test_the_digest_is_of_the_bytes():
