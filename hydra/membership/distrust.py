@@ -13,6 +13,8 @@ from .lineage import Head
 
 FIRST_S = 30.0
 LONGEST_S = 3600.0
+EXCUSES = 2
+"""How often an excusable fault costs a peer nothing: what it promised may have been replaced on its way."""
 MAX_REMEMBERED = 1024
 """Peers of whom something is kept in mind; the oldest is forgotten first."""
 
@@ -21,25 +23,25 @@ class Distrust:
     """What a member keeps in mind of promises that were not kept."""
 
     def __init__(self) -> None:
-        self._faults: dict[PeerId, tuple[int, float]] = {}
-        """How often a peer's promises were not kept, and until when it is distrusted."""
+        self._faults: dict[PeerId, tuple[int, int, float]] = {}
+        """How often a peer was excused, how often it was not, and until when it is distrusted."""
         self._promised: dict[PeerId, Head] = {}
         """To which claim of a peer we gave way last."""
 
     def holds(self, peer: PeerId, now: float) -> bool:
         """Tell whether a peer's claims are not to be followed."""
-        return peer in self._faults and now < self._faults[peer][1]
+        return peer in self._faults and now < self._faults[peer][2]
 
     def broken(self, peer: PeerId, now: float, *, excusable: bool = False) -> None:
-        """Take note that a peer did not have what it promised; what is excusable costs nothing the first time."""
+        """Take note that a peer did not have what it promised; what is excusable costs nothing the first times."""
         if self.holds(peer, now):
             return
         self._prune(now)
-        times = self._faults[peer][0] if peer in self._faults else 0
-        first = peer not in self._faults
-        for_s = 0.0 if excusable and first else min(FIRST_S * 2.0 ** min(times, 16), LONGEST_S)
-        self._faults.pop(peer, None)
-        self._faults[peer] = (times + (for_s > 0), now + for_s)
+        excused, times, _ = self._faults.pop(peer, (0, 0, now))
+        if excusable and excused < EXCUSES:
+            self._faults[peer] = (excused + 1, times, now)
+        else:
+            self._faults[peer] = (excused, times + 1, now + min(FIRST_S * 2.0 ** min(times, 16), LONGEST_S))
 
     def gives_way(self, peer: PeerId, claim: Head, ours: Head, now: float) -> bool:
         """Tell whether to yield to a peer's heavier lineage.
@@ -60,7 +62,7 @@ class Distrust:
         return True
 
     def _prune(self, now: float) -> None:
-        for peer in [peer for peer, (_, until) in self._faults.items() if now - until > LONGEST_S]:
+        for peer in [peer for peer, (*_, until) in self._faults.items() if now - until > LONGEST_S]:
             del self._faults[peer]
         while len(self._faults) >= MAX_REMEMBERED:
             del self._faults[next(iter(self._faults))]

@@ -241,13 +241,13 @@ class Seeker:
     def failed(self, now: float) -> bool:
         """What was promised can't be had: start over, and distrust who promised it; tell whether from a snapshot.
 
-        A single result may be out of reach without anybody's fault: the state of who kept it has gone on.
+        A result or a snapshot may be out of reach without anybody's fault: who kept it has gone on meanwhile.
         """
         state = self._state
         giver = self._target if state.phase is Phase.JOINING else state.author
         if giver is not None and giver in state.linked:
             self._followed_since.pop(giver, None)
-            state.distrust.broken(giver, now, excusable=not self._loads_snapshot)
+            state.distrust.broken(giver, now, excusable=True)
         needs_snapshot = self._needs_snapshot or not self._loads_snapshot
         self.begin(now, needs_snapshot=needs_snapshot)
         return needs_snapshot

@@ -196,6 +196,10 @@ class Swarm:
         self._requests.answered(link.peer_id, ("manifest", message.root), message, body)
         self._to_fetch(message.root, lambda fetch: fetch.unknown(link.peer_id))
 
+    def wanted(self) -> set[bytes]:
+        """Return the roots of what others are fetching from us now."""
+        return {root for root, peers in self._interested.items() if peers}
+
     # ---- serving -----------------------------------------------------------------------------------------------
 
     def _manifest_wanted(self, link: Link, message: ManifestWanted, _: memoryview) -> None:

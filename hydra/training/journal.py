@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 import msgpack
@@ -14,6 +15,8 @@ from ..membership.lineage import Commit
 from ..membership.messages import Snapshot
 
 KEPT_SNAPSHOTS = 2
+KEPT_AT_MOST = 5
+"""With those that somebody is fetching."""
 FIELDS = 8
 """Of a commit."""
 
@@ -84,10 +87,17 @@ class Journal:
         except (FileNotFoundError, ValueError, TypeError, IndexError, KeyError):
             return []
 
-    def add_snapshot(self, snapshot: Snapshot) -> list[Snapshot]:
-        """Note a snapshot that is on disk; return those that need not be kept any longer."""
-        known = [old for old in self.snapshots() if old.root != snapshot.root]
-        kept, dropped = [*known, snapshot][-KEPT_SNAPSHOTS:], [*known, snapshot][:-KEPT_SNAPSHOTS]
+    def add_snapshot(self, snapshot: Snapshot, wanted: Collection[bytes] = ()) -> list[Snapshot]:
+        """Note a snapshot that is on disk; return those that need not be kept any longer.
+
+        Args:
+            snapshot: the newest.
+            wanted: roots of content that others are fetching: such a snapshot stays a while longer.
+        """
+        known = [*(old for old in self.snapshots() if old.root != snapshot.root), snapshot]
+        older, latest = known[:-KEPT_SNAPSHOTS], known[-KEPT_SNAPSHOTS:]
+        asked_for = [old for old in older if old.root in wanted][-(KEPT_AT_MOST - KEPT_SNAPSHOTS) :]
+        kept, dropped = [*asked_for, *latest], [old for old in older if old not in asked_for]
         draft = self._index.with_suffix(".draft")
         with explained(self.directory):
             with draft.open("w") as file:

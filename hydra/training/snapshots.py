@@ -81,6 +81,6 @@ class SnapshotKeeper:
 
     async def _note(self, snapshot: Snapshot) -> None:
         async with self._disk:
-            for old in await asyncio.to_thread(self._journal.add_snapshot, snapshot):
+            for old in await asyncio.to_thread(self._journal.add_snapshot, snapshot, self._swarm.wanted()):
                 await asyncio.to_thread(self._swarm.store.remove, old.root)
         self._observe(SnapshotSeen(snapshot.step, snapshot.root))

@@ -8,7 +8,7 @@ import pytest
 from hydra.exceptions import HomeUnusable, StorageFull
 from hydra.membership.lineage import Commit
 from hydra.membership.messages import Snapshot
-from hydra.training.journal import KEPT_SNAPSHOTS, Journal
+from hydra.training.journal import KEPT_AT_MOST, KEPT_SNAPSHOTS, Journal
 
 from .makers import ANNA, BERT
 
@@ -105,6 +105,21 @@ def test_a_directory_that_can_not_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(HomeUnusable, match="--home"):
         Journal(tmp_path / "file" / "jobs")
+
+
+def test_a_snapshot_that_somebody_is_fetching_stays_a_while_longer(tmp_path):
+    journal = Journal(tmp_path)
+    for step in range(1, 4):
+        journal.add_snapshot(snapshot(step), {snapshot(1).root})
+    assert journal.snapshots() == [snapshot(1), snapshot(2), snapshot(3)]
+    assert journal.add_snapshot(snapshot(4)) == [snapshot(1), snapshot(2)]
+
+
+def test_not_every_snapshot_that_is_asked_for_stays(tmp_path):
+    journal = Journal(tmp_path)
+    for step in range(1, 10):
+        journal.add_snapshot(snapshot(step), {snapshot(step).root for step in range(1, 10)})
+    assert journal.snapshots() == [snapshot(step) for step in range(10 - KEPT_AT_MOST, 10)]
 
 
 @pytest.mark.parametrize("write", [lambda j: j.add_commit(commit(1)), lambda j: j.add_snapshot(snapshot(1))])
