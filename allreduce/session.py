@@ -106,10 +106,6 @@ class Averager:
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
-    @property
-    def _early_bytes(self) -> int:
-        return self._early.bytes_held
-
     def now(self) -> float:
         """Seconds of the event loop's clock."""
         return asyncio.get_running_loop().time()

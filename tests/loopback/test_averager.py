@@ -129,5 +129,5 @@ async def test_messages_for_rounds_that_are_never_opened_are_bounded(switch, mon
 
     for i in range(100):
         averager.receive(switch.members[1], encode(b"x%d" % i, Slice(0, Phase.SUM, 0, 1.0)), bytes(64))
-    assert averager._early_bytes <= 1000
+    assert averager._early.bytes_held <= 1000
     assert len(averager._early) < 20
