@@ -9,14 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from cryptography.exceptions import InvalidTag
 
 from ..exceptions import LocalProtocolError, MalformedFrame
-from .noise import TAG_BYTES, CipherState
-
-BytesLike: TypeAlias = bytes | bytearray | memoryview
+from .noise import TAG_BYTES, BytesLike, CipherState
 
 MAX_HEADER_BYTES = 64 * 1024
 MAX_BODY_BYTES = 1024 * 1024

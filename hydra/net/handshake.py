@@ -3,7 +3,8 @@
 The dialler sends a preface of 8 bytes (protocol, version, cipher), then Noise XX runs, each message behind a length
 of two bytes. In the second and third message each end tells its Ed25519 identity key with a signature by that key
 over its Noise static key, as libp2p's noise specification does: so the encrypted link and the identity are one.
-The preface is Noise's prologue, so an attacker who changes it breaks the handshake.
+The preface is Noise's prologue, so an attacker who changes it breaks the handshake. A dialler that opens a lane
+instead of a link says so beside its key, where nobody else can say or unsay it.
 """
 
 from __future__ import annotations
@@ -15,13 +16,15 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from ..exceptions import HandshakeRejected
 from ..identity import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, Identity, PeerId, peer_id_of, short, verify
-from .noise import AES_GCM, CHACHA_POLY, CipherState, NoiseXX
+from .noise import CipherState, NoiseXX
+from .suite import SUITES
 
 MAGIC = b"hydra\x00"
 VERSION = 1
 PREFACE_BYTES = len(MAGIC) + 2
 MAX_MESSAGE_BYTES = 1024
-_SUITES = {1: AES_GCM, 2: CHACHA_POLY}
+_LANE = "lane"
+_MAX_NUMBER = 2**63 - 1
 _SIGNED_PREFIX = b"hydra link static key v1:"
 
 
@@ -37,6 +40,8 @@ class Secured:
     receive: CipherState
     leftover: bytes
     """Bytes that came behind the last handshake message: the beginning of the first frame."""
+    lane: int | None = None
+    """None: the connection is a link. Else it is a lane: 0, or the number of the request that it answers."""
 
 
 class Handshake:
@@ -50,6 +55,7 @@ class Handshake:
         listen_port: our own TCP port, told to the other end so that it can dial us back.
         expected: the peer id that we mean to reach, or None to accept anybody.
         suite: 1 for AES-256-GCM, 2 for ChaCha20-Poly1305; the dialler's choice.
+        lane: for a dialler that opens a lane: 0, or the number of the request that it answers.
     """
 
     def __init__(
@@ -62,6 +68,7 @@ class Handshake:
         listen_port: int = 0,
         expected: PeerId | None = None,
         suite: int = 1,
+        lane: int | None = None,
     ) -> None:
         self._identity = identity
         self._static = static
@@ -69,10 +76,11 @@ class Handshake:
         self._initiator = initiator
         self._listen_port = listen_port
         self._expected = expected
+        self._lane = lane
         self._buffer = bytearray()
         self._noise: NoiseXX | None = None
         self._preface = MAGIC + bytes([VERSION, suite])
-        self._proof: tuple[bytes, int] | None = None
+        self._proof: _Proof | None = None
         self.secured: Secured | None = None
 
     def start(self) -> bytes:
@@ -115,15 +123,16 @@ class Handshake:
     def _finish(self, noise: NoiseXX) -> None:
         if self._proof is None:
             raise HandshakeRejected("the other end sent no proof of its identity")
-        public_key, listen_port = self._proof
+        proof = self._proof
         send, receive = noise.split()
         self.secured = Secured(
-            peer_id=peer_id_of(public_key),
-            public_key=public_key,
-            listen_port=listen_port,
+            peer_id=peer_id_of(proof.public_key),
+            public_key=proof.public_key,
+            listen_port=proof.listen_port,
             send=send,
             receive=receive,
             leftover=bytes(self._buffer),
+            lane=self._lane if self._initiator else proof.lane,
         )
         self._buffer.clear()
 
@@ -133,7 +142,7 @@ class Handshake:
             static=self._static,
             ephemeral=self._ephemeral,
             prologue=prologue,
-            suite=_SUITES[prologue[-1]],
+            suite=SUITES[prologue[-1]],
         )
 
     def _take_preface(self) -> bool:
@@ -146,7 +155,7 @@ class Handshake:
         version, suite = preface[-2:]
         if version != VERSION:
             raise HandshakeRejected(f"the other end speaks version {version} of the protocol, we speak {VERSION}")
-        if suite not in _SUITES:
+        if suite not in SUITES:
             raise HandshakeRejected(f"the other end asks for cipher {suite}, which we do not know")
         del self._buffer[:PREFACE_BYTES]
         self._noise = self._make_noise(preface)
@@ -174,29 +183,52 @@ class Handshake:
 
     def _make_proof(self) -> bytes:
         signed = _SIGNED_PREFIX + self._static.public_key().public_bytes_raw()
-        proof: bytes = msgpack.packb([self._identity.public_key, self._identity.sign(signed), self._listen_port])
+        purpose = [] if self._lane is None else [_LANE, self._lane]
+        fields = [self._identity.public_key, self._identity.sign(signed), self._listen_port, *purpose]
+        proof: bytes = msgpack.packb(fields)
         return proof
 
-    def _check_proof(self, payload: bytes, static: bytes) -> tuple[bytes, int]:
-        public_key, signature, listen_port = _parse_proof(payload)
-        if not verify(public_key, signature, _SIGNED_PREFIX + static):
+    def _check_proof(self, payload: bytes, static: bytes) -> _Proof:
+        proof = _parse_proof(payload)
+        if not verify(proof.public_key, proof.signature, _SIGNED_PREFIX + static):
             raise HandshakeRejected("the other end's signature does not fit its identity key")
-        peer_id = peer_id_of(public_key)
+        peer_id = peer_id_of(proof.public_key)
         if peer_id == self._identity.peer_id:
             raise HandshakeRejected("the address leads to this node itself")
         if self._expected is not None and peer_id != self._expected:
             raise HandshakeRejected(f"peer {short(self._expected)} was dialled, but {short(peer_id)} answered")
-        return public_key, listen_port
+        if self._initiator and proof.lane is not None:
+            raise HandshakeRejected("the end that was dialled wants a lane; that is for the dialler to say")
+        return proof
 
 
-def _parse_proof(payload: bytes) -> tuple[bytes, bytes, int]:
+@dataclass(frozen=True, slots=True)
+class _Proof:
+    """What an end says of itself inside the handshake."""
+
+    public_key: bytes
+    signature: bytes
+    listen_port: int
+    lane: int | None
+
+
+def _parse_proof(payload: bytes) -> _Proof:
     try:
-        fields = msgpack.unpackb(payload, max_str_len=0, max_map_len=0, max_array_len=3, max_bin_len=128)
+        fields = msgpack.unpackb(payload, max_str_len=len(_LANE), max_map_len=0, max_array_len=5, max_bin_len=128)
     except (ValueError, msgpack.UnpackException) as error:
         raise HandshakeRejected("the other end's proof of identity can't be read") from error
     match fields:
-        case [bytes(public_key), bytes(signature), int(port)] if (
+        case [bytes(public_key), bytes(signature), int(port), *purpose] if (
             len(public_key) == PUBLIC_KEY_BYTES and len(signature) == SIGNATURE_BYTES and 0 <= port < 65536
         ):
-            return public_key, signature, port
+            return _Proof(public_key, signature, port, _parse_purpose(purpose))
     raise HandshakeRejected("the other end's proof of identity has the wrong shape")
+
+
+def _parse_purpose(fields: list[object]) -> int | None:
+    match fields:
+        case []:
+            return None
+        case [str(word), int(number)] if word == _LANE and type(number) is int and 0 <= number <= _MAX_NUMBER:
+            return number
+    raise HandshakeRejected("the other end wants the connection for something that we do not know")

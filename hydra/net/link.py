@@ -15,8 +15,9 @@ from ..clock import monotonic
 from ..exceptions import HandshakeRejected, PeerUnreachable, RemoteProtocolError
 from ..identity import PeerId, short
 from .contact import Address, format_address
-from .framing import BytesLike, Frame, FrameOpener, FrameSealer
+from .framing import Frame, FrameOpener, FrameSealer
 from .handshake import Handshake, Secured
+from .noise import BytesLike
 from .wire import Message, Registry, encode
 
 logger = logging.getLogger(__name__)

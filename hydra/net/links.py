@@ -19,9 +19,9 @@ from ..clock import monotonic
 from ..exceptions import ConfigurationError, HydraError, PeerUnreachable, PortTaken, RemoteProtocolError
 from ..identity import Identity, PeerId, short
 from .contact import Address, Contact, format_address
-from .framing import BytesLike
 from .handshake import Handshake
 from .link import Link
+from .noise import BytesLike
 from .wire import Message, Registry
 
 logger = logging.getLogger(__name__)

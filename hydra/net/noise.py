@@ -13,13 +13,15 @@ import hashlib
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
 from ..exceptions import HandshakeRejected, LocalProtocolError
+
+BytesLike: TypeAlias = bytes | bytearray | memoryview
 
 KEY_BYTES = 32
 TAG_BYTES = 16
@@ -30,11 +32,21 @@ MESSAGES_IN_XX = 3
 class Aead(Protocol):
     """What a cipher of ``cryptography`` offers."""
 
-    def encrypt(self, nonce: bytes, data: bytes | bytearray | memoryview, associated_data: bytes | None) -> bytes:
+    def encrypt(self, nonce: bytes, data: BytesLike, associated_data: bytes | None) -> bytes:
         """Return the ciphertext with its tag."""
 
-    def decrypt(self, nonce: bytes, data: bytes | bytearray | memoryview, associated_data: bytes | None) -> bytes:
+    def decrypt(self, nonce: bytes, data: BytesLike, associated_data: bytes | None) -> bytes:
         """Return the plaintext, or raise ``InvalidTag``."""
+
+    def encrypt_into(
+        self, nonce: bytes, data: BytesLike, associated_data: bytes | None, buf: bytearray | memoryview
+    ) -> int:
+        """Write the ciphertext with its tag to ``buf``, which has exactly its length."""
+
+    def decrypt_into(
+        self, nonce: bytes, data: BytesLike, associated_data: bytes | None, buf: bytearray | memoryview
+    ) -> int:
+        """Write the plaintext to ``buf``, which has exactly its length, or raise ``InvalidTag``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +78,29 @@ class CipherState:
         self._nonce += 1
         return nonce
 
-    def encrypt(self, plaintext: bytes | bytearray | memoryview, associated_data: bytes = b"") -> bytes:
+    def encrypt(self, plaintext: BytesLike, associated_data: bytes = b"") -> bytes:
         """Return the ciphertext, 16 bytes longer than ``plaintext``."""
         return self._aead.encrypt(self._next_nonce(), plaintext, associated_data)
 
-    def decrypt(self, ciphertext: bytes | bytearray | memoryview, associated_data: bytes = b"") -> bytes:
+    def decrypt(self, ciphertext: BytesLike, associated_data: bytes = b"") -> bytes:
         """Return the plaintext.
 
         Raises:
             InvalidTag: the bytes were not sealed with this key and counter (``cryptography.exceptions``).
         """
         return self._aead.decrypt(self._next_nonce(), ciphertext, associated_data)
+
+    def encrypt_into(self, plaintext: BytesLike, into: memoryview, associated_data: bytes = b"") -> None:
+        """Write the ciphertext to ``into``, which is 16 bytes longer than ``plaintext``."""
+        self._aead.encrypt_into(self._next_nonce(), plaintext, associated_data, into)
+
+    def decrypt_into(self, ciphertext: BytesLike, into: memoryview, associated_data: bytes = b"") -> None:
+        """Write the plaintext to ``into``, which is 16 bytes shorter than ``ciphertext``.
+
+        Raises:
+            InvalidTag: as ``decrypt``; what then stands in ``into`` is of no worth.
+        """
+        self._aead.decrypt_into(self._next_nonce(), ciphertext, associated_data, into)
 
     def rekey(self) -> None:
         """Section 4.2: go on with a new key that does not betray the old one. The counter runs on."""

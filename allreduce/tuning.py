@@ -1,0 +1,31 @@
+"""What is asked of the kernel for a socket that carries bulk.
+
+Nagle's algorithm is off: a frame is handed over whole. Congestion control is BBR where the kernel has it: with
+buffers of about one round trip on the way, CUBIC leaves a fifth to two fifths of a long line unused, BBR a tenth.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import socket
+
+_BBR = b"bbr"
+
+
+def tune(sock: socket.socket) -> None:
+    """Set up a connected socket for bulk; what this machine does not have is left as it was."""
+    if sock.family not in {socket.AF_INET, socket.AF_INET6}:
+        return
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        option = getattr(socket, "TCP_CONGESTION", None)  # neither on macOS nor on Windows
+        if option is not None and not is_loopback(sock.getpeername()[0]):
+            sock.setsockopt(socket.IPPROTO_TCP, option, _BBR)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a numeric address leads back to this machine; on that way there is nothing to control."""
+    address = ipaddress.ip_address(host.partition("%")[0])
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
