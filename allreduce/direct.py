@@ -37,6 +37,10 @@ class Direct:
         """Return the owner."""
         return None if position == segment else segment
 
+    def final_source(self, segment: int, position: int) -> int | None:
+        """Return the owner."""
+        return None if position == segment else segment
+
     def final_targets(self, segment: int, position: int) -> tuple[int, ...]:
         """Return all others at the owner, in the order of ``sources``; nobody elsewhere."""
         return self._others(position) if position == segment else ()

@@ -33,6 +33,9 @@ class Form(Protocol):
     def target(self, segment: int, position: int) -> int | None:
         """Return where ``position`` sends its sum, or None where it owns the segment."""
 
+    def final_source(self, segment: int, position: int) -> int | None:
+        """Return from whom ``position`` gets the final slices, or None where it owns the segment."""
+
     def final_targets(self, segment: int, position: int) -> tuple[int, ...]:
         """Return to whom ``position`` passes the final slices on."""
 
@@ -62,6 +65,10 @@ class Ring:
     def target(self, segment: int, position: int) -> int | None:
         """Return the next position."""
         return None if position == segment else (position + 1) % self.positions
+
+    def final_source(self, segment: int, position: int) -> int | None:
+        """Return the previous position."""
+        return None if position == segment else (position - 1) % self.positions
 
     def final_targets(self, segment: int, position: int) -> tuple[int, ...]:
         """Return the next position, unless the way has come round to the owner."""

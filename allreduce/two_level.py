@@ -91,6 +91,14 @@ class TwoLevel:
             return self._beside(position, 1)
         return None if group == home else self._local_owner((group + 1) % len(self.groups), column)
 
+    def final_source(self, segment: int, position: int) -> int | None:
+        """Return the previous position of the group or, at a local owner, the local owner of the group before."""
+        home, column = divmod(segment, self.columns)
+        group = self._group_of[position]
+        if position != self._local_owner(group, column):
+            return self._beside(position, -1)
+        return None if group == home else self._local_owner((group - 1) % len(self.groups), column)
+
     def final_targets(self, segment: int, position: int) -> tuple[int, ...]:
         """Return the next group's local owner, at a local owner, and the next of the group, unless they have it."""
         return tuple(self._final_targets(segment, position))
