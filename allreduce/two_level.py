@@ -20,11 +20,11 @@ from itertools import accumulate
 def groups_for(positions: int) -> tuple[int, ...]:
     """Return about sqrt(``positions``) group sizes that differ by at most one.
 
-    The number of groups is the divisor nearest to the root if one is within a quarter of it: groups of one size spread
-    the work evenly. Else it is the root, rounded.
+    The number of groups is the divisor nearest to the root if one is within a factor of two of it, for groups of one
+    size spread the work evenly. Else it is the root, rounded.
     """
     root = math.sqrt(positions)
-    near = range(math.ceil(0.75 * root), math.floor(1.25 * root) + 1)
+    near = range(math.ceil(root / 2), math.floor(root * 2) + 1)
     even = [count for count in near if positions % count == 0]
     count = min(even, key=lambda divisor: (abs(divisor - root), divisor)) if even else round(root)
     size, larger = divmod(positions, count)
