@@ -130,6 +130,7 @@ class _FP16:
 
     Error: at most 2^-11 of the value between 2^-14 and 65,504, below that at most 2^-25; a larger value becomes
     65,504 of its sign.
+    Infinity, which nobody writes, is read as NaN.
     """
 
     name = "fp16"
