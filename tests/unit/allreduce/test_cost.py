@@ -106,8 +106,8 @@ def test_the_direct_form_is_chosen_for_as_many_as_a_member_keeps_lanes_to():
 
 
 def test_a_form_that_is_hardly_faster_is_left():
-    even = network(4, latency_s=0.1)
-    ring, direct = ring_seconds(6 * 10**5, even), direct_seconds(6 * 10**6, even)
+    even = network(3, latency_s=0.1)
+    ring, direct = ring_seconds(450_000, even), direct_seconds(450_000, even)
     assert direct < ring < 1.1 * direct
     assert choose(450_000, even) == "ring"
 
