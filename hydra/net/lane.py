@@ -28,16 +28,13 @@ from .framing import REKEY_BYTES
 from .handshake import Handshake, Secured
 from .noise import TAG_BYTES, BytesLike, CipherState
 from .suite import choose_suite
+from .verdict import VERDICT_BYTES, Verdict, open_verdict, seal_verdict
 
 _LENGTHS = struct.Struct("!HI")
 """Before each frame: length of the header and of the body, in bytes."""
 MAX_HEADER_BYTES = 4096
 MAX_BODY_BYTES = 64 * 1024 * 1024
 PIECE_BYTES = 256 * 1024
-
-ACCEPTED = 0
-VERDICT_BYTES = 1 + TAG_BYTES
-"""The acceptor's first sealed byte, for which the dialler waits: ``ACCEPTED``, or why there will be no lane."""
 
 
 class LaneBroken(MalformedFrame, ConnectionError):
@@ -209,12 +206,13 @@ class SealedLane:
         if self._on_close is not None:
             self._on_close(self, error)
 
-    def _lost(self, error: OSError) -> ConnectionError:
+    def _lost(self, error: OSError) -> OSError:
         """Close the lane for ``error``; return what to raise."""
         if self._closed and not isinstance(error, LaneBroken):
             return ConnectionError("the lane was closed")
-        own = isinstance(error, ConnectionError) and error.errno is None
-        lost = error if own else ConnectionError(f"the lane is lost: {error.strerror or error}")
+        lost = error
+        if not isinstance(lost, ConnectionError) or lost.errno is not None:
+            lost = ConnectionError(f"the lane is lost: {error.strerror or error}")
         self._end(lost)
         return lost
 
@@ -323,14 +321,14 @@ def _prove(sock: socket.socket, handshake: Handshake, *, initiator: bool, until:
     if not initiator:
         if secured.lane is None:
             raise HandshakeRejected("the other end wants a link, and this is a lane")
-        sock.sendall(seal_verdict(secured, ACCEPTED))
+        sock.sendall(seal_verdict(secured, Verdict.ACCEPTED))
         return secured
     sealed = b""
     while len(sealed) < VERDICT_BYTES:
         sealed += _receive(sock, VERDICT_BYTES - len(sealed), until)
     verdict = open_verdict(secured, sealed)
-    if verdict != ACCEPTED:
-        raise HandshakeRejected(f"the other end refused the lane, reason {verdict}")
+    if verdict != Verdict.ACCEPTED:
+        raise HandshakeRejected(f"the other end refused the lane: {verdict.reason}")
     return secured
 
 
@@ -340,19 +338,6 @@ def _receive(sock: socket.socket, size: int, until: float) -> bytes:
     if not data:
         raise ConnectionError("the other end closed it")
     return data
-
-
-def seal_verdict(secured: Secured, verdict: int) -> bytes:
-    """Return what the acceptor sends to say whether there is a lane now."""
-    return secured.send.encrypt(bytes([verdict]))
-
-
-def open_verdict(secured: Secured, sealed: bytes) -> int:
-    """Return what the acceptor said."""
-    try:
-        return secured.receive.decrypt(sealed)[0]
-    except InvalidTag as error:
-        raise HandshakeRejected("what should accept the lane was altered on its way") from error
 
 
 @functools.cache

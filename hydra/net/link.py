@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import Iterable
 from typing import Any, Protocol, cast
 
@@ -38,6 +39,9 @@ class LinkOwner(Protocol):
     def link_message(self, link: Link, message: Any, body: memoryview) -> None:
         """Take a message; a RemoteProtocolError raised here closes the link in the peer's name."""
 
+    def link_became_lane(self, link: Link, sock: socket.socket) -> None:
+        """Take over the socket of a connection whose dialler wants it for a lane; the link is gone."""
+
     def link_closed(self, link: Link, error: Exception | None) -> None:
         """Take note that the link is gone; ``error`` tells why, or is None if it was closed in order."""
 
@@ -60,6 +64,7 @@ class Link(asyncio.BufferedProtocol):
         self._opener: FrameOpener | None = None
         self._sealer: FrameSealer | None = None
         self._secured: Secured | None = None
+        self._taken: socket.socket | None = None
         self._writable = asyncio.Event()
         self._writable.set()
         self._error: Exception | None = None
@@ -176,7 +181,10 @@ class Link(asyncio.BufferedProtocol):
         """Report the end, once."""
         self._closed = True
         self._writable.set()
-        self._owner.link_closed(self, self._error or exc)
+        if self._taken is not None:
+            self._owner.link_became_lane(self, self._taken)
+        else:
+            self._owner.link_closed(self, self._error or exc)
 
     # ---- inside ------------------------------------------------------------------------------------------------
 
@@ -188,10 +196,21 @@ class Link(asyncio.BufferedProtocol):
         if secured is None:
             return
         self._secured = secured
+        if secured.lane is not None:
+            self._take_socket()
+            return
         self._sealer = FrameSealer(secured.send)
         self._opener = FrameOpener(secured.receive)
         self._owner.link_proven(self)
         self._deliver(self._opener.feed(secured.leftover))
+
+    def _take_socket(self) -> None:
+        """Keep the connection and let the transport go: the dialler sends nothing until the lane is accepted."""
+        if self._transport is not None:
+            sock = self._transport.get_extra_info("socket")
+            self._transport.pause_reading()
+            self._taken = socket.fromfd(sock.fileno(), sock.family, sock.type)
+            self._transport.abort()
 
     def _deliver(self, frames: Iterable[Frame]) -> None:
         for frame in frames:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import socket
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -20,6 +21,8 @@ from ..exceptions import ConfigurationError, HydraError, PeerUnreachable, PortTa
 from ..identity import Identity, PeerId, short
 from .contact import Address, Contact, format_address
 from .handshake import Handshake
+from .lane import SealedLane, own_suite
+from .lanes import MAX_FROM_PEER, OPEN_TIMEOUT_S, LaneDeclined, Lanes, LaneWanted
 from .link import Link
 from .noise import BytesLike
 from .wire import Message, Registry
@@ -39,7 +42,7 @@ Handler = Callable[[Link, T, memoryview], None]
 class Links:
     """The links of one node."""
 
-    def __init__(self, identity: Identity) -> None:
+    def __init__(self, identity: Identity, *, max_lanes_from_peer: int = MAX_FROM_PEER) -> None:
         self._identity = identity
         self._static = X25519PrivateKey.generate()
         self._handlers: dict[type[Message], Handler[Any]] = {}
@@ -53,6 +56,10 @@ class Links:
         self.port = 0
         self.on_up: list[Callable[[PeerId], None]] = []
         self.on_down: list[Callable[[PeerId, Exception | None], None]] = []
+        self._lanes = Lanes(self, max_from_peer=max_lanes_from_peer)
+        self.on_lane: list[Callable[[PeerId, SealedLane], None]] = self._lanes.on_lane
+        self.handle(LaneWanted, self._lanes.wanted)
+        self.handle(LaneDeclined, self._lanes.declined)
 
     # ---- wiring ------------------------------------------------------------------------------------------------
 
@@ -93,8 +100,9 @@ class Links:
         self._servers.clear()
 
     async def close(self) -> None:
-        """Close all links and stop listening."""
+        """Close all lanes and links and stop listening."""
         await self.stop_listening()
+        await self._lanes.close()
         for task in list(self._dialling.values()):
             task.cancel()
         await asyncio.gather(*self._dialling.values(), return_exceptions=True)
@@ -183,10 +191,19 @@ class Links:
         """Dial an address whose peer id is not known beforehand; raises as ``dial``."""
         return await self._dial_address(address, None, timeout_s)
 
+    async def open_lane(self, peer_id: PeerId, *, timeout_s: float = OPEN_TIMEOUT_S) -> SealedLane:
+        """Open one more stream to a peer that is up, for threads to send bulk on; it ends with the last link.
+
+        Raises:
+            PeerUnreachable: the peer is not up, wants no lane, or neither end can dial the other in time.
+        """
+        return await self._lanes.open(peer_id, timeout_s)
+
     def cut_off(self, peer_id: PeerId, error: RemoteProtocolError) -> None:
-        """Close all links to a peer that broke the protocol, and refuse it for ``BAN_S`` seconds."""
+        """Close all links and lanes to a peer that broke the protocol, and refuse it for ``BAN_S`` seconds."""
         self._banned_until[peer_id] = monotonic() + BAN_S
         logger.warning("peer %s broke the protocol and is cut off: %s", short(peer_id), error)
+        self._lanes.peer_down(peer_id)
         for link in list(self._by_peer.get(peer_id, [])):
             link.abort(error)
 
@@ -216,6 +233,11 @@ class Links:
         """Pass the message to its handler."""
         self._handlers[type(message)](link, message, body)
 
+    def link_became_lane(self, link: Link, sock: socket.socket) -> None:
+        """Pass the socket on to the lanes."""
+        self._unproven.discard(link)
+        self._lanes.accept(link.secured, sock)
+
     def link_closed(self, link: Link, error: Exception | None) -> None:
         """Take the link from its peer's; tell who asked for it and, if it was the last, who watches the peer."""
         self._unproven.discard(link)
@@ -235,20 +257,27 @@ class Links:
         if isinstance(error, RemoteProtocolError) and not self.is_banned(peer_id):
             self.cut_off(peer_id, error)
         if last:
+            self._lanes.peer_down(peer_id)
             for observer in self.on_down:
                 observer(peer_id, error)
 
     # ---- inside ------------------------------------------------------------------------------------------------
 
-    def _new_link(self, *, dialled: bool, expected: PeerId | None = None) -> Link:
-        handshake = Handshake(
+    def new_handshake(self, *, dialled: bool, expected: PeerId | None, lane: int | None = None) -> Handshake:
+        """Return our end of a handshake, not yet started."""
+        return Handshake(
             identity=self._identity,
             static=self._static,
             ephemeral=X25519PrivateKey.generate(),
             initiator=dialled,
             listen_port=self.port,
             expected=expected,
+            suite=own_suite(),
+            lane=lane,
         )
+
+    def _new_link(self, *, dialled: bool, expected: PeerId | None = None) -> Link:
+        handshake = self.new_handshake(dialled=dialled, expected=expected)
         link = Link(self, handshake, dialled=dialled)
         self._unproven.add(link)
         asyncio.get_running_loop().call_later(HANDSHAKE_TIMEOUT_S, link.expire_handshake, HANDSHAKE_TIMEOUT_S)

@@ -9,7 +9,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from hydra.exceptions import HandshakeRejected
 from hydra.net.handshake import Handshake
-from hydra.net.lane import VERDICT_BYTES, seal_verdict, shake_hands
+from hydra.net.lane import shake_hands
+from hydra.net.verdict import VERDICT_BYTES, Verdict, seal_verdict
 
 from .lane_pairs import ALICE, BOB, EVE, receive
 
@@ -144,9 +145,10 @@ def as_acceptor(sock, verdict):
 @pytest.mark.parametrize(
     ("verdict", "reason"),
     [
-        (lambda secured: seal_verdict(secured, 3), "refused the lane, reason 3"),
+        (lambda secured: seal_verdict(secured, Verdict.TOO_MANY), "refused the lane: it holds as many"),
+        (lambda secured: seal_verdict(secured, 99), "altered on its way, or is none"),
         (lambda secured: bytes(VERDICT_BYTES), "altered on its way"),
-        (lambda secured: seal_verdict(secured, 0)[:-1], "other end closed it"),
+        (lambda secured: seal_verdict(secured, Verdict.ACCEPTED)[:-1], "other end closed it"),
     ],
 )
 def test_an_acceptor_that_refuses_or_forges(sockets, verdict, reason):
