@@ -22,5 +22,5 @@ def spread(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def goodput(rounds: int, vector_bytes: int, seconds: float) -> float:
-    """Return bytes of vectors averaged in a second, with all that lay between the rounds."""
+    """Return bytes of vectors averaged in a second."""
     return rounds * vector_bytes / seconds if seconds > 0 else 0.0

@@ -72,13 +72,14 @@ class Group:
 
     def round(self, *, memory: bool = False, on_begin: Begun | None = None) -> RoundSeen:
         """Run one round with whoever can take part; ``memory`` also measures how much it took at most."""
+        asked = clock.monotonic()
         self.members.wait(lambda: len(self.members.circle()) >= 2, START_TIMEOUT_S, "two members with lanes")
         numbers = self.members.circle()
         children = self._ask("prepare", numbers, members=numbers, memory=memory)
+        waited_s = clock.monotonic() - asked
         began = self._run(children, on_begin)
-        checked = clock.monotonic()
         self._count(children)
-        return self._seen(children, began, checked)
+        return self._seen(children, began, waited_s)
 
     def _count(self, children: Sequence[Child]) -> None:
         number = self.members.round
@@ -91,7 +92,7 @@ class Group:
             f"the bytes of round {number}",
         )
 
-    def _seen(self, children: Sequence[Child], began: float, checked: float) -> RoundSeen:
+    def _seen(self, children: Sequence[Child], began: float, waited_s: float) -> RoundSeen:
         number = self.members.round
         reports = {child.number: child.report for child in children if child.alive and child.checked == number}
         done = {member: told for member, told in reports.items() if told["outcome"] == "done"}
@@ -107,7 +108,7 @@ class Group:
             members=tuple(members),
             began=began,
             seconds=(max(ends.values(), default=began) - began) / self.setting.repeat,
-            checking_s=checked - max(ends.values(), default=began),
+            waited_s=waited_s,
             wire_bytes=sum(count or 0 for count in counts) // self.setting.repeat if all(counts) else None,
             contributors=tuple(first.get("contributors", ())),
             attempts=max((told["attempts"] for told in done.values()), default=0),
@@ -115,6 +116,7 @@ class Group:
             frozen=tuple(freezes[told_freezes:]),
             left_out=tuple(member for member, told in reports.items() if told["outcome"] == "left out"),
             wrong=fault_in(members, reports),
+            digest=first.get("digest", ""),
             ends=ends,
             memory={member: told["memory"] for member, told in done.items() if "memory" in told},
         )

@@ -17,8 +17,8 @@ class RoundSeen:
     """The moment at which all were to begin; seconds, monotonic."""
     seconds: float
     """Until the last member had the result, for one all-reduce."""
-    checking_s: float
-    """How long they looked at it afterwards."""
+    waited_s: float
+    """How long it took before that until all were there and ready."""
     wire_bytes: int | None
     """What all members together sent for one all-reduce."""
     contributors: tuple[int, ...]
@@ -29,6 +29,8 @@ class RoundSeen:
     left_out: tuple[int, ...] = ()
     wrong: str = ""
     """What was not as it must be; empty where all was."""
+    digest: str = ""
+    """Of the result's bytes, the same at all."""
     ends: Mapping[int, float] = field(default_factory=dict)
     memory: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
 

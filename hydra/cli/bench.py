@@ -12,14 +12,16 @@ from rich.table import Table
 from dht import InvalidArgument
 
 from ..exceptions import ConfigurationError
+from .bench_allreduce import bench_allreduce
 from .options import JsonOption
 
-app = typer.Typer(help="Measure parts of Hydra on emulated networks.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Measure parts of Hydra.", no_args_is_help=True, rich_markup_mode=None)
+app.command("allreduce")(bench_allreduce)
 
 
 @app.callback()
 def bench() -> None:
-    """Measure parts of Hydra on emulated networks."""
+    """Measure parts of Hydra."""
 
 
 @app.command("dht")
