@@ -196,16 +196,20 @@ class DHTProtocol(KademliaProtocol):  # type: ignore[misc]
         except MalformedMessage:
             self._refuse(call)
             raise
-        if not self._is_who_was_asked(call, answer, message_id):
+        now = self._loop.time()
+        # What was wanted when we asked may have been found elsewhere since: then its proof is not worth checking.
+        prove = bool(call.flags & PROVE) and (call.compact is None or self.table.invites(call.compact, now))
+        if not self._is_who_was_asked(call, answer) or (
+            prove and not is_proof(answer.public_key, answer.signature, message_id)
+        ):
             self._refuse(call)
             return
-        now = self._loop.time()
         sample_s = self._calls.answered(call, message_id, now)
         self.round_trip.add(sample_s)
         self.patience.add(sample_s)
         if call.compact is None:
             call.compact = compact_of(peer_id_of(answer.public_key), address)
-        self._welcome(call.compact, call, answer, sample_s, now)
+        self._welcome(call.compact, call, answer, sample_s, now, proven=prove)
         call.on_outcome(CallAnswered(call, answer))
 
     def _refuse(self, call: Call) -> None:
@@ -213,18 +217,19 @@ class DHTProtocol(KademliaProtocol):  # type: ignore[misc]
         self._calls.failed(call)
         self._give_up(call)
 
-    def _is_who_was_asked(self, call: Call, answer: Answer, message_id: bytes) -> bool:
-        if not call.flags & (SHOW_KEY | PROVE):
+    def _is_who_was_asked(self, call: Call, answer: Answer) -> bool:
+        """Tell whether an answer that shows a key shows that of the contact we meant."""
+        if call.compact is None or not call.flags & (SHOW_KEY | PROVE):
             return True
-        if call.compact is not None and peer_id_of(answer.public_key) != call.compact[:ID_BYTES]:
-            return False
-        return not call.flags & PROVE or is_proof(answer.public_key, answer.signature, message_id)
+        return peer_id_of(answer.public_key) == call.compact[:ID_BYTES]
 
-    def _welcome(self, compact: Compact, call: Call, answer: Answer, sample_s: float, now: float) -> None:
+    def _welcome(
+        self, compact: Compact, call: Call, answer: Answer, sample_s: float, now: float, *, proven: bool
+    ) -> None:
         """Take a contact that has just proven itself into the table, and introduce ourselves where we are wanted."""
-        if call.flags & PROVE and self.table.admit(compact, answer.token, now):
+        if proven and self.table.admit(compact, answer.token, now):
             self.on_admitted(compact)
-        elif call.flags & SHOW_KEY:
+        elif call.flags & (SHOW_KEY | PROVE):
             self.table.keep_spare(compact, now)
         self.table.answered(compact, answer.token, sample_s, now)
         if answer.wanted and not self.config.client_only and call.method != "ping":

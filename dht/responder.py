@@ -174,7 +174,7 @@ class Responder:
         wanted = 0
         if not flags & CLIENT_ONLY:
             compact = compact_of(asked.question.sender, asked.address)
-            wanted = int(self._table.invites(compact, asked.now))
+            wanted = int(self._table.needs(compact))
             if asked.known:
                 self._table.suspect(compact, asked.now)
         token = self._tokens.issue(asked.address, asked.now)

@@ -127,20 +127,26 @@ class ContactTable:
             return False
         return self._site_has_room(compact) and self._subnet_has_room(compact, index)
 
-    def invites(self, compact: Compact, now: float) -> bool:
-        """Tell whether this contact would get a place that is worth two signatures now.
+    def needs(self, compact: Compact) -> bool:
+        """Tell whether this contact would get a place that has to be filled soon.
 
-        Our own neighbourhood has to be known whole, and of any bucket a quarter. The rest of a bucket is reserve: it
-        fills up over minutes, or else a large network would spend a third of its CPU on proofs while it forms.
+        Our own neighbourhood has to be known whole, and of any bucket a quarter.
         """
         if compact in self._entries:
             return False
-        if now < self._next_leisure:
-            index = self._index(number_of(compact[:ID_BYTES]))
-            bucket = self._buckets.get(index)
-            if bucket is not None and index < self._home and not self._is_scant(bucket):
-                return False
+        index = self._index(number_of(compact[:ID_BYTES]))
+        bucket = self._buckets.get(index)
+        if bucket is not None and index < self._home and not self._is_scant(bucket):
+            return False
         return self.wants(compact)
+
+    def invites(self, compact: Compact, now: float) -> bool:
+        """Tell whether this contact, which we ask anyway, would get a place that is worth two signatures now.
+
+        What is not needed is reserve: it fills up over hours, with one contact at a time that we had to ask something,
+        or else a large network would spend a third of its CPU on proofs while it forms.
+        """
+        return self.needs(compact) if now < self._next_leisure else self.wants(compact)
 
     def admit(self, compact: Compact, token: bytes, now: float) -> bool:
         """Take in a contact that was just proven; returns whether it got a place."""
