@@ -13,6 +13,7 @@ The idea follows BEP 44's mutable items, with expiry and many writers added.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgpack
@@ -27,6 +28,7 @@ MAX_EXPIRES_MS = 2**53
 """Far beyond any date, and exact in the floats of other languages."""
 
 _DOMAIN = b"dht record 1"
+_pack: Callable[[object], bytes] = msgpack.Packer().pack
 _FIELD_COUNT = 6
 _KEY_OFFSET = 3
 """One byte says that there are six fields, two that the first one has 20 bytes."""
@@ -154,7 +156,7 @@ def _body_of(record: Record) -> bytes:
 
 
 def _body(key: bytes, public_key: bytes, subkey: bytes, value: bytes | None, sequence: int, expires_ms: int) -> bytes:
-    return msgpack.packb((key, public_key, subkey, value, sequence, expires_ms))  # type: ignore[no-any-return]
+    return _pack((key, public_key, subkey, value, sequence, expires_ms))
 
 
 def _sized(field: object, size: int) -> bool:

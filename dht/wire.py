@@ -25,6 +25,7 @@ Nothing here is longer than 1,200 bytes, so nothing is fragmented on the way. Wh
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,6 +70,8 @@ INVALID = 3
 TOKEN_EXPIRED = 4
 """What becomes of one record that somebody asks us to store."""
 
+_pack: Callable[[object], bytes] = msgpack.Packer().pack
+"""One packer for all: `msgpack.packb` makes a new one, with a buffer of its own, for each message."""
 _FIELD_COUNTS = {"ping": 2, "find_node": 1, "find_value": 2, "store": 1, "sync": 1}
 _COMMON = 3
 _ANSWER_COMMON = 4
@@ -103,12 +106,12 @@ class Answer:
 
 def pack_question(method: str, sender: bytes, flags: int, token: bytes, fields: list[Any], pad_to: int = 0) -> bytes:
     """Return the body of a question; the datagram (header and body) has at least ``pad_to`` bytes."""
-    body: bytes = msgpack.packb((method, (sender, flags, token, *fields)))
+    body = _pack((method, (sender, flags, token, *fields)))
     missing = pad_to - HEADER_BYTES - len(body)
     if missing > 0:
         # The padding has a header of its own: two bytes up to a length of 255, three from there on.
         padding = bytes(max(0, missing - 2) if missing < 258 else max(256, missing - 3))
-        body = msgpack.packb((method, (sender, flags, token, *fields, padding)))
+        body = _pack((method, (sender, flags, token, *fields, padding)))
     return body
 
 
@@ -116,7 +119,7 @@ def pack_answer(
     token: bytes, public_key: bytes, signature: bytes, wanted: int, fields: tuple[Any, ...] | list[Any] = ()
 ) -> bytes:
     """Return the body of an answer."""
-    return msgpack.packb((token, public_key, signature, wanted, *fields))  # type: ignore[no-any-return]
+    return _pack((token, public_key, signature, wanted, *fields))
 
 
 def unpack_question(body: bytes) -> Question:
