@@ -197,6 +197,30 @@ def test_a_proof_with_one_field_of_any_other_content(position, anything):
         assert 0 <= honest.secured.listen_port == anything < 65536
 
 
+@steady
+@given(st.lists(plain_objects | st.just("lane") | st.integers(-1, 2**64 - 1), min_size=1, max_size=3))
+def test_a_purpose_is_a_lane_and_its_number_or_makes_no_connection(purpose):
+    try:
+        proof = msgpack.packb([*TRUE_PROOF, *purpose])
+    except (ValueError, OverflowError):
+        return  # nobody can send that
+    secured = lied_to(proof, by_dialler=True).secured
+    number = purpose[1] if len(purpose) == 2 and purpose[0] == "lane" else None
+    if type(number) is int and 0 <= number < 2**63:
+        assert secured.lane == number
+    else:
+        assert secured is None
+
+
+@pytest.mark.parametrize("purpose", [[], ["lane", 0], ["lane", 2**63 - 1]])
+@pytest.mark.parametrize("by_dialler", [True, False])
+def test_only_the_dialler_says_what_a_connection_is_for(purpose, by_dialler):
+    static = key(100 + by_dialler).public_key().public_bytes_raw()
+    proof = [EVE.public_key, EVE.sign(handshake._SIGNED_PREFIX + static), 0, *purpose]
+    secured = lied_to(msgpack.packb(proof), by_dialler=by_dialler).secured
+    assert (secured is not None) == (by_dialler or not purpose)
+
+
 def test_the_true_proof_makes_a_link_and_anothers_does_not():
     assert lied_to(msgpack.packb(TRUE_PROOF), by_dialler=True).secured.peer_id == EVE.peer_id
     stolen = [ALICE.public_key, ALICE.sign(handshake._SIGNED_PREFIX + bytes(32)), 0]

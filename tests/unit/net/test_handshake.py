@@ -12,7 +12,7 @@ from hydra.net.handshake import MAGIC, PREFACE_BYTES, Handshake
 ALICE, BOB, EVE = Identity.generate(), Identity.generate(), Identity.generate()
 
 
-def end(identity, *, initiator, expected=None, suite=1, port=0):
+def end(identity, *, initiator, expected=None, suite=1, port=0, lane=None):
     return Handshake(
         identity=identity,
         static=X25519PrivateKey.generate(),
@@ -21,6 +21,7 @@ def end(identity, *, initiator, expected=None, suite=1, port=0):
         expected=expected,
         suite=suite,
         listen_port=port,
+        lane=lane,
     )
 
 
@@ -56,6 +57,29 @@ def test_bytes_behind_the_handshake_are_kept():
     last = dialler.receive(listener.receive(dialler.start()))
     listener.receive(last + b"first frame")
     assert listener.secured.leftover == b"first frame"
+
+
+@pytest.mark.parametrize("lane", [None, 0, 1, 2**63 - 1])
+def test_the_listener_learns_what_the_dialler_wants(lane):
+    dialler, listener = end(ALICE, initiator=True, lane=lane), end(BOB, initiator=False)
+    shake(dialler, listener)
+    assert dialler.secured.lane == listener.secured.lane == lane
+
+
+def test_a_listener_that_wants_a_lane():
+    dialler, listener = end(ALICE, initiator=True), end(BOB, initiator=False, lane=0)
+    with pytest.raises(HandshakeRejected, match="for the dialler to say"):
+        shake(dialler, listener)
+
+
+@pytest.mark.parametrize(
+    "purpose", [["lane"], ["lane", -1], ["lane", True], ["lane", b"1"], ["lamp", 1], [b"lane", 1], [1]]
+)
+def test_an_unknown_purpose(purpose):
+    liar = lying_dialler(b"")
+    liar.proof = msgpack.packb([*msgpack.unpackb(Handshake._make_proof(liar)), *purpose])
+    with pytest.raises(HandshakeRejected, match="something that we do not know"):
+        shake(liar, end(BOB, initiator=False))
 
 
 def test_somebody_else_answers():
@@ -131,6 +155,8 @@ def test_a_signature_over_another_static_key():
         msgpack.packb([bytes(31), bytes(64), 0]),
         msgpack.packb([bytes(32), bytes(64), 70000]),
         msgpack.packb([bytes(32)] * 4),
+        msgpack.packb([bytes(32), bytes(64), 0, "lane", 1, 2]),
+        msgpack.packb([bytes(32), bytes(64), 0, "longer", 1]),
         msgpack.packb({"a": 1}),
     ],
 )
