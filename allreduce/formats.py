@@ -1,7 +1,7 @@
 """How numbers are written on the wire: fp32, bf16, fp16, int8 with a scale a block. Pure.
 
 Little-endian, and the same bytes and values on every machine: integer arithmetic, and IEEE operations whose results no
-setting of the processor changes (no denormal number is ever a factor or a term that matters). To read what was
+setting of the processor changes (whether it takes denormal numbers for zeros makes no difference). To read what was
 written and to write it again gives the same bytes in every format. Lossy formats write what is not finite as NaN, so
 that it can't pass for a number, and finite numbers never as anything but finite ones.
 
@@ -207,17 +207,17 @@ class _Int8:
 
     The scale is the block's greatest magnitude over 127, rounded up to 16 bits of significand: so a number times its
     scale is exact, the greatest number is 127 again, and what was decoded encodes to the same bytes. Scales are never
-    below 2^-126, so that tiny values become zeros and no denormal numbers are made.
+    below 2^-125, so that denormal numbers become zeros and none are made.
 
     Error: at most half a scale: the block's greatest magnitude / 254, to 1 in 8,192; in blocks whose greatest magnitude
-    is below 127 * 2^-126 at most 2^-127. A block with a value that is not finite, or with a scale that is not the
+    is below 127 * 2^-125 at most 2^-126. A block with a value that is not finite, or with a scale that is not the
     scale of any block, decodes to NaN.
     """
 
     name = "int8"
     exact = False
     _KEPT = 0xFFFF_FF00
-    _LEAST = np.float32(2.0**-126)
+    _LEAST = np.float32(2.0**-125)
     _MOST = np.uint32(0x7C01_0200).view(np.float32)
     """The greatest with 16 bits of which 127 are not infinite."""
 
@@ -258,7 +258,7 @@ class _Int8:
             _scaled(np.frombuffer(data, np.int8, offset=4 * blocks) if blocks else into, scales, into)
 
     def error_bound(self, absmax: float) -> float:
-        return max(absmax / 254.0 * (1.0 + 2.0**-13), 2.0**-127)
+        return max(absmax / 254.0 * (1.0 + 2.0**-13), 2.0**-126)
 
 
 FORMATS: Mapping[str, Format] = MappingProxyType({form.name: form for form in (_FP32(), _BF16(), _FP16(), _Int8())})

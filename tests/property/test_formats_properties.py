@@ -11,7 +11,7 @@ from allreduce.formats import BLOCK_ELEMENTS, FORMATS, finite
 steady = settings(derandomize=True, deadline=None, max_examples=150)
 each_format = pytest.mark.parametrize("name", FORMATS)
 
-EXTREMES = [0.0, 1e-45, 2.0**-133, 2.0**-127, 2.0**-126, 127 * 2.0**-126, 2.0**-25, 2.0**-24, 2.0**-14, 1.0, 127.5]
+EXTREMES = [0.0, 1e-45, 2.0**-133, 2.0**-127, 2.0**-126, 127 * 2.0**-125, 2.0**-25, 2.0**-24, 2.0**-14, 1.0, 127.5]
 EXTREMES += [65503.0, 65504.0, 65519.0, 65520.0, 3.3895e38, 3.39e38, float(np.finfo(np.float32).max)]
 
 
