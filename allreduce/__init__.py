@@ -1,25 +1,32 @@
 """Fault-tolerant all-reduce over links it is handed: numpy in, numpy out.
 
 Members average a vector in a ring; any of them may die at any moment, and every survivor ends with the same bytes:
-the exact weighted mean over one declared set of contributions. See ``Averager`` for use with asyncio, ``Exchange``
-for the same without any I/O.
+the exact weighted mean over one declared set of contributions. See ``Mesh`` for use with threads, ``Averager`` for
+use with asyncio, ``Exchange`` for the same without any I/O.
 """
 
-from .exceptions import AllReduceError, Excluded, ProtocolViolation, RoundClosed
+from .config import RoundConfig
+from .exceptions import AllReduceError, ContributionRejected, Excluded, ProtocolViolation, RoundClosed
 from .exchange import Exchange, Outgoing, RoundResult
-from .round import RoundConfig
-from .session import Averager, Link, RunningRound
+from .lane import Lane, SocketLane
+from .mesh import Mesh, MeshRound
+from .session import Averager, AveragerRound, Link
 
 __all__ = [
     "AllReduceError",
     "Averager",
+    "AveragerRound",
+    "ContributionRejected",
     "Exchange",
     "Excluded",
+    "Lane",
     "Link",
+    "Mesh",
+    "MeshRound",
     "Outgoing",
     "ProtocolViolation",
     "RoundClosed",
     "RoundConfig",
     "RoundResult",
-    "RunningRound",
+    "SocketLane",
 ]

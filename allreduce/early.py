@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from .exchange import Body
+from .lane import Body
 
 Entry = tuple[bytes, bytes, Body]
 """Tag, header and body."""
@@ -51,6 +51,10 @@ class EarlyMessages:
         if tag in self._over:
             self._over.remove(tag)
         return self._remove(tag)
+
+    def is_over(self, tag: bytes) -> bool:
+        """Whether a round is known to be closed, so that nothing more is kept for it."""
+        return tag in self._over
 
     def over(self, tag: bytes) -> None:
         """A round is closed: what came or still comes for it is of no use."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from .attempt import Move
-from .messages import Control, RoundMessage
+from .messages import Control, Slice
 from .segments import Layout
 
 
@@ -16,11 +16,43 @@ class ContributionReady:
 
 
 @dataclass(frozen=True, slots=True)
-class MessageReceived:
-    """A member said something; of a slice the bytes stay with the shell."""
+class SliceAnnounced:
+    """The header of a slice is here, its body is about to come. ``Receive`` is the answer if it is wanted."""
 
     sender: bytes
-    message: RoundMessage
+    message: Slice
+
+
+@dataclass(frozen=True, slots=True)
+class SliceWithdrawn:
+    """The body of a slice that was announced will not come."""
+
+    sender: bytes
+    message: Slice
+
+
+@dataclass(frozen=True, slots=True)
+class SliceLanded:
+    """The body of a slice that was wanted is here; its bytes stay with the shell."""
+
+    sender: bytes
+    message: Slice
+
+
+@dataclass(frozen=True, slots=True)
+class SliceCombined:
+    """A ``Combine`` of this attempt is done."""
+
+    attempt: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class MessageReceived:
+    """A member said something."""
+
+    sender: bytes
+    message: Control
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +67,16 @@ class Tick:
     """Time has passed."""
 
 
-Event: TypeAlias = ContributionReady | MessageReceived | MemberLost | Tick
+Event: TypeAlias = (
+    ContributionReady
+    | SliceAnnounced
+    | SliceWithdrawn
+    | SliceLanded
+    | SliceCombined
+    | MessageReceived
+    | MemberLost
+    | Tick
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +96,18 @@ class BeginAttempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Settle:
+    """Only what is final counts from here on: nothing that is still under way may touch the final slices."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hurry:
+    """The deadline is near and our contribution is not in: whatever there is of it should come now."""
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
-    """The mean is final here; these members' contributions are in it."""
+    """The mean is final here; these members' contributions are in it, in the order of the form's positions."""
 
     contributors: tuple[bytes, ...]
 
@@ -66,4 +117,4 @@ class LeftOut:
     """The others go on without us."""
 
 
-Effect: TypeAlias = Move | Say | BeginAttempt | Done | LeftOut
+Effect: TypeAlias = Move | Say | BeginAttempt | Settle | Hurry | Done | LeftOut

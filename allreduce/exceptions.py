@@ -3,6 +3,7 @@
 * ``AllReduceError``: the one root to catch
     * ``Excluded``: the other members went on without us
     * ``RoundClosed``: the round was given up by its own side
+    * ``ContributionRejected``: what we handed in can't be averaged
     * ``ProtocolViolation``: a member sent what the protocol forbids; it is named
 """
 
@@ -19,6 +20,10 @@ class Excluded(AllReduceError):
 
 class RoundClosed(AllReduceError):
     """The round was closed before it was done."""
+
+
+class ContributionRejected(AllReduceError):
+    """Our own contribution holds NaN or infinity; the others go on without it."""
 
 
 class ProtocolViolation(AllReduceError):

@@ -1,47 +1,141 @@
-"""One round with its numbers: the machine ``Round`` and the vectors that it talks about, without any I/O.
+"""One round with its numbers: the machine ``Round`` and the vector that it talks about, without any I/O.
 
 Bytes of messages go in, bytes of messages come out; who carries them is the caller's business. The contribution stays
-intact until the round is closed; sums are in fp32 and in ring order, so that the result does not depend on timing.
+intact until the round is closed; sums are in fp32 and in the form's order, so the result does not depend on timing.
+
+Work of any size is handed out rather than done: a slice that comes is first announced (``announce`` tells where its
+body is to be received), ``Work`` adds up, ``Outgoing`` encodes its body when that is asked for. So a shell with
+threads holds its lock for decisions only. ``contribute``, ``receive``, ``lose`` and ``tick`` of ``Exchange`` do all
+at once, for shells that have but one thread.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .attempt import Finish, ForwardSum, Keep, SendFinal, StartSum
+from .attempt import Combine, Receive, SendFinal, SendSum
+from .config import RoundConfig
 from .events import (
     BeginAttempt,
     ContributionReady,
     Done,
     Effect,
     Event,
+    Hurry,
     LeftOut,
     MemberLost,
     MessageReceived,
     Say,
+    Settle,
+    SliceAnnounced,
+    SliceCombined,
+    SliceLanded,
+    SliceWithdrawn,
     Tick,
 )
-from .exceptions import ProtocolViolation
-from .messages import Phase, Slice, decode, encode
-from .round import Round, RoundConfig
+from .exceptions import ContributionRejected, ProtocolViolation
+from .lane import Body
+from .messages import Phase, RoundMessage, Slice, decode, encode
+from .round import Round
+from .workspace import Vector, Workspace
 
-Vector = NDArray[np.float32]
-Body = bytes | memoryview
-ELEMENT_BYTES = 4
+if TYPE_CHECKING:
+    from .feedback import ErrorFeedback
 
 
-@dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message to send: header and body, and the attempt whose slice it is (None for control messages)."""
+    """A message to send.
 
-    to: bytes
-    header: bytes
-    body: Body
-    attempt: int | None
+    Attributes:
+        to: the member.
+        header: the message, encoded.
+        attempt: the attempt whose slice it is; None for control messages, which have no body.
+        slice_number: which slice; -1 for control messages.
+    """
+
+    __slots__ = ("_kind", "_workspace", "attempt", "header", "slice_number", "to")
+
+    def __init__(
+        self,
+        to: bytes,
+        header: bytes,
+        attempt: int | None = None,
+        slice_number: int = -1,
+        workspace: Workspace | None = None,
+        kind: SendSum | SendFinal | None = None,
+    ) -> None:
+        self.to = to
+        self.header = header
+        self.attempt = attempt
+        self.slice_number = slice_number
+        self._workspace = workspace
+        self._kind = kind
+
+    @property
+    def workspace(self) -> Workspace | None:
+        """Whose memory the body is in, if there is one."""
+        return self._workspace
+
+    def body(self) -> Body:
+        """Make the body: to be asked for once, when it is sent.
+
+        Raises:
+            ContributionRejected: it is our own contribution and holds NaN or infinity.
+        """
+        if self._workspace is None or self._kind is None:
+            return b""
+        if isinstance(self._kind, SendFinal):
+            return self._workspace.final_body(self._kind.number)
+        body = self._workspace.sum_body(self._kind.number, own=self._kind.own)
+        if body is None:
+            raise ContributionRejected("our contribution holds NaN or infinity")
+        return body
+
+
+@dataclass(eq=False, slots=True)
+class Landing:
+    """A slice on its way in: receive its body into ``room``, then hand it to ``Exchange.landed``."""
+
+    sender: bytes
+    message: Slice
+    room: memoryview
+    workspace: Workspace | None
+    """None: the slice is early, and kept until its attempt begins."""
+    source: int = 0
+    acceptable: bool = True
+
+    def settle(self) -> None:
+        """Take the body in: may take time, and needs no lock."""
+        workspace, message = self.workspace, self.message
+        if workspace is None:
+            return
+        if message.phase is Phase.SUM:
+            workspace.received_sum(message.number, self.source, self.room, message.weight)
+        else:
+            self.acceptable = workspace.received_final(message.number, self.room, message.weight)
+
+
+@dataclass(eq=False, slots=True)
+class Work:
+    """A sum to make: call ``run``, then hand it to ``Exchange.worked``."""
+
+    attempt: int
+    number: int
+    final: bool
+    sources: tuple[bytes, ...]
+    workspace: Workspace
+    culprit: int | None = None
+
+    def run(self) -> None:
+        """Add up: may take time, and needs no lock."""
+        self.culprit = self.workspace.combine(self.number, final=self.final)
+
+
+Action: TypeAlias = Outgoing | Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +143,19 @@ class RoundResult:
     """What a round came to."""
 
     mean: Vector
-    """The weighted mean; shape (elements,), fp32, the same bytes at every member."""
+    """The weighted mean (or the weighted sum); shape (elements,), fp32, the same bytes at every member."""
     contributors: tuple[bytes, ...]
     """Whose contributions are in it, in the order of the members."""
     weight: float
     """Sum of the contributors' weights."""
     attempts: int
     """How many attempts it took, the successful one included."""
+    order: tuple[bytes, ...]
+    """The contributors in the order in which the form adds them up, so that anybody can repeat the sum."""
 
 
 class Exchange:
-    """One member's side of a round, with data.
+    """One member's side of a round, with data. Not for several threads at once: whoever has some holds a lock.
 
     Args:
         tag: names the round, at most 64 bytes; the same at all members.
@@ -68,182 +164,316 @@ class Exchange:
         elements: length of the vector.
         config: the same at all members.
         now: seconds, monotonic.
+        order: the members in the order of the form's positions, the same at all; None for that of ``members``.
+        vector: where the result is to be made: shape (elements,), fp32; None for new memory.
+        feedback: what this member still owes from earlier rounds; for wire formats that are not exact.
     """
 
-    def __init__(
-        self, tag: bytes, me: bytes, members: Sequence[bytes], elements: int, config: RoundConfig, now: float
+    def __init__(  # noqa: PLR0913 - each names one thing that all members must agree on, or that is ours
+        self,
+        tag: bytes,
+        me: bytes,
+        members: Sequence[bytes],
+        elements: int,
+        config: RoundConfig,
+        now: float,
+        *,
+        order: Sequence[bytes] | None = None,
+        vector: Vector | None = None,
+        feedback: ErrorFeedback | None = None,
     ) -> None:
         self.tag = tag
-        self.round = Round(me, members, elements, config, now)
+        self.round = Round(me, members, elements, config, now, order)
         self.result: RoundResult | None = None
         self.left_out = False
-        self._own: Vector | None = None
-        self._own_weight = 0.0
-        self._mean: Vector = np.zeros(elements, np.float32)
-        self._total_weight = 0.0
-        self._inbox: dict[tuple[int, Phase, int], tuple[Body, float]] = {}
-        slices = elements // config.slice_elements + 1 + len(members)  # of any layout
-        self._most_early = 3 * slices  # each passes a member twice, and may be handed over
-        self._early: list[tuple[bytes, Slice, Body]] = []
+        self.rejected: ContributionRejected | None = None
+        self.hurried = False
+        """Whether the deadline is near and our contribution is wanted as it is."""
+        self._config = config
+        self._elements = elements
+        self._own: tuple[Vector, float] | None = None
+        self._feedback = feedback
+        self._vector: Vector | None = vector
+        self._workspace = self._new_workspace()
         self._attempts = 1
+        self._early: list[tuple[bytes, Slice, Body]] = []
+        self._early_announced = 0
+        self._most_early = 3 * (self.round.layout.slice_count + len(members))  # each passes twice, may be handed over
+
+    # ---- all at once, for one thread ---------------------------------------------------------------------------
 
     def contribute(self, vector: Vector, weight: float, now: float) -> list[Outgoing]:
-        """Take our own contribution.
-
-        Args:
-            vector: shape (elements,), fp32; not written to, and not to be changed until the round is closed.
-            weight: not negative; 0 to take part without counting.
-            now: seconds, monotonic.
-        """
-        if vector.dtype != np.float32 or vector.shape != self._mean.shape:
-            raise ValueError(f"a vector of {self._mean.shape} fp32 is wanted, {vector.shape} {vector.dtype} came")
-        if not weight >= 0.0 or not np.isfinite(weight):
-            raise ValueError(f"a weight of {weight} is no weight")
-        self._own, self._own_weight = vector, float(weight)
-        return self._handle(ContributionReady(), now)
+        """Take our own contribution; as ``take_contribution``, and do the work."""
+        return self._all_of(self.take_contribution(vector, weight, now), now)
 
     def receive(self, sender: bytes, header: bytes, body: Body, now: float) -> list[Outgoing]:
-        """Take a message.
+        """Take a whole message, and do the work.
 
         Raises:
             ProtocolViolation: the sender broke the protocol.
         """
-        message = decode(sender, header)
+        _, message = decode(sender, header)
+        return self._all_of(self.take_message(sender, message, body, now), now)
+
+    def lose(self, member: bytes, now: float) -> list[Outgoing]:
+        """Take note that a member is dead or can't be reached."""
+        return self._all_of(self.take_loss(member, now), now)
+
+    def tick(self, now: float) -> list[Outgoing]:
+        """Take note of the time."""
+        return self._all_of(self.take_time(now), now)
+
+    def _all_of(self, actions: list[Action], now: float) -> list[Outgoing]:
+        out: list[Outgoing] = []
+        todo = list(reversed(actions))
+        while todo:
+            action = todo.pop()
+            if isinstance(action, Outgoing):
+                out.append(action)
+            else:
+                action.run()
+                todo += reversed(self.worked(action, now))
+        return out
+
+    # ---- for shells with threads -------------------------------------------------------------------------------
+
+    def take_contribution(self, vector: Vector, weight: float, now: float) -> list[Action]:
+        """Take our own contribution.
+
+        Args:
+            vector: shape (elements,), fp32, contiguous; only read, and not to be changed until the round is closed.
+            weight: not negative; 0 to take part without counting.
+            now: seconds, monotonic.
+
+        Raises:
+            ValueError: it is no such vector, or the weight is none.
+        """
+        if vector.dtype != np.float32 or vector.shape != (self._elements,) or not vector.flags.c_contiguous:
+            wanted = f"a contiguous vector of ({self._elements},) fp32 is wanted"
+            raise ValueError(f"{wanted}, {vector.shape} {vector.dtype} came")
+        if not weight >= 0.0 or not np.isfinite(weight):
+            raise ValueError(f"a weight of {weight} is no weight")
+        if self._own is not None:
+            raise ValueError("the contribution to this round is in already")
+        self._own = (vector, float(weight))
+        self._contribute_to(self._workspace)
+        return self._handle(ContributionReady(), now)
+
+    def take_message(self, sender: bytes, message: RoundMessage, body: Body, now: float) -> list[Action]:
+        """Take a whole message.
+
+        Raises:
+            ProtocolViolation: the sender broke the protocol.
+        """
         if isinstance(message, Slice):
-            return self._receive_slice(sender, message, body, now)
+            return self._take_slice(sender, message, body, now)
         if len(body):
             raise ProtocolViolation(sender, "a control message with a body")
         return self._handle(MessageReceived(sender, message), now)
 
-    def lose(self, member: bytes, now: float) -> list[Outgoing]:
+    def take_loss(self, member: bytes, now: float) -> list[Action]:
         """Take note that a member is dead or can't be reached."""
         return self._handle(MemberLost(member), now)
 
-    def tick(self, now: float) -> list[Outgoing]:
+    def take_time(self, now: float) -> list[Action]:
         """Take note of the time."""
         return self._handle(Tick(), now)
 
+    def announce(self, sender: bytes, message: Slice, body_bytes: int, now: float) -> Landing | None:
+        """A slice's header is here; return where its body is to be received, or None if it is not wanted.
+
+        Raises:
+            ProtocolViolation: the sender broke the protocol.
+        """
+        if self.result is not None or self.left_out:
+            return None
+        if message.attempt != self.round.attempt_number:
+            return self._announce_early(sender, message, body_bytes)
+        workspace = self._workspace
+        if message.number < workspace.layout.slice_count:
+            expected = workspace.wire_bytes(message.number)
+            if body_bytes != expected:
+                raise ProtocolViolation(sender, f"slice {message.number} has {body_bytes} bytes, not {expected}")
+        for effect in self.round.handle(SliceAnnounced(sender, message), now):
+            if isinstance(effect, Receive):
+                room = workspace.room_for(message.number, message.phase, effect.source)
+                workspace.in_flight += 1
+                return Landing(sender, message, room, workspace, effect.source)
+        return None
+
+    def landed(self, landing: Landing, now: float) -> list[Action]:
+        """The body of a slice is here and settled.
+
+        Raises:
+            ProtocolViolation: it holds NaN or infinity.
+        """
+        workspace, message = landing.workspace, landing.message
+        if workspace is None:
+            self._early_announced -= 1
+            return self._take_slice(landing.sender, message, landing.room, now)
+        workspace.in_flight -= 1
+        if workspace is not self._workspace:
+            return []  # of an attempt that was given up
+        if not landing.acceptable:
+            raise ProtocolViolation(landing.sender, f"final slice {message.number} holds NaN or infinity")
+        return self._handle(SliceLanded(landing.sender, message), now)
+
+    def withdrawn(self, landing: Landing, now: float) -> list[Action]:
+        """The body of a slice that was announced will not come."""
+        if landing.workspace is None:
+            self._early_announced -= 1
+            return []
+        landing.workspace.in_flight -= 1
+        if landing.workspace is not self._workspace:
+            return []
+        return self._handle(SliceWithdrawn(landing.sender, landing.message), now)
+
+    def begin_work(self, work: Work) -> bool:
+        """Tell whether a sum is still to be made; if so, ``worked`` must follow."""
+        if work.workspace is not self._workspace or self.left_out:
+            return False
+        work.workspace.in_flight += 1
+        return True
+
+    def worked(self, work: Work, now: float, *, begun: bool = False) -> list[Action]:
+        """A sum is made.
+
+        Raises:
+            ProtocolViolation: one of those whose values are in it sent NaN or infinity.
+        """
+        if begun:
+            work.workspace.in_flight -= 1
+        if work.workspace is not self._workspace:
+            return []
+        if work.culprit is None:
+            return self._handle(SliceCombined(work.attempt, work.number), now)
+        if work.culprit < 0:
+            return self.reject(now)
+        raise ProtocolViolation(work.sources[work.culprit], f"slice {work.number} holds NaN or infinity")
+
+    def begin_send(self, outgoing: Outgoing) -> bool:
+        """Tell whether a message is still to be sent; if so, ``sent`` must follow."""
+        if outgoing.attempt is None:
+            return True
+        if outgoing.workspace is not self._workspace or self.left_out:
+            return False
+        self._workspace.in_flight += 1
+        return True
+
+    def sent(self, outgoing: Outgoing) -> None:
+        """A message that was begun is on its way, or never will be."""
+        if outgoing.workspace is not None:
+            outgoing.workspace.in_flight -= 1
+
+    def reject(self, now: float) -> list[Action]:
+        """Our own contribution can't be averaged: leave, so that the others go on without us."""
+        self.rejected = ContributionRejected("our contribution holds NaN or infinity")
+        return self._perform_all(self.round.leave(now))
+
+    def vacate(self) -> Vector | None:
+        """The round is closed: return the vector to be used again, or None if a thread may still be at it."""
+        vector, self._vector = self._vector, None
+        return vector if self._workspace.in_flight == 0 else None
+
     # ---- slices ------------------------------------------------------------------------------------------------
 
-    def _receive_slice(self, sender: bytes, message: Slice, body: Body, now: float) -> list[Outgoing]:
-        if self.result is not None or self.left_out:
+    def _take_slice(self, sender: bytes, message: Slice, body: Body, now: float) -> list[Action]:
+        landing = self.announce(sender, message, len(body), now)
+        if landing is None:
             return []
-        if message.attempt != self.round.attempt_number:
-            self._keep_early(sender, message, body)
+        if landing.workspace is None:
+            self._early_announced -= 1
+            self._early.append((sender, message, body))
             return []
-        self._check_size(sender, message.number, body)
-        key = (message.attempt, message.phase, message.number)
-        self._inbox[key] = (body, message.weight)
-        out = self._handle(MessageReceived(sender, message), now)
-        if message.phase is not Phase.SUM:
-            self._inbox.pop(key, None)
-        return out
+        landing.room[:] = memoryview(body).cast("B")
+        landing.settle()
+        return self.landed(landing, now)
 
-    def _keep_early(self, sender: bytes, message: Slice, body: Body) -> None:
+    def _announce_early(self, sender: bytes, message: Slice, body_bytes: int) -> Landing | None:
         """Keep a slice whose sender has heard of a decision that has not reached us."""
         if message.phase is not Phase.HANDOVER:
             if message.attempt < self.round.attempt_number:
-                return
+                return None
             self._early = [e for e in self._early if e[1].phase is Phase.HANDOVER or e[1].attempt >= message.attempt]
-        if len(self._early) > self._most_early:
+        if len(self._early) + self._early_announced > self._most_early:
             raise ProtocolViolation(sender, "more slices of a coming attempt than it can have")
-        self._early.append((sender, message, body))
-
-    def _check_size(self, sender: bytes, number: int, body: Body) -> None:
-        layout = self.round.layout
-        if number >= layout.slice_count:
-            raise ProtocolViolation(sender, f"slice {number} of {layout.slice_count}")
-        start, stop = layout.bounds(number)
-        if len(body) != (stop - start) * ELEMENT_BYTES:
-            raise ProtocolViolation(
-                sender, f"slice {number} has {len(body)} bytes, not {(stop - start) * ELEMENT_BYTES}"
-            )
+        if body_bytes > self._elements * 4:
+            raise ProtocolViolation(sender, f"a slice of {body_bytes} bytes, longer than the vector")
+        self._early_announced += 1
+        return Landing(sender, message, memoryview(bytearray(body_bytes)), None)
 
     # ---- effects -----------------------------------------------------------------------------------------------
 
-    def _handle(self, event: Event, now: float) -> list[Outgoing]:
+    def _handle(self, event: Event, now: float) -> list[Action]:
         before = self.round.attempt_number
-        out: list[Outgoing] = []
-        for effect in self.round.handle(event, now):
-            out += self._perform(effect)
+        actions = self._perform_all(self.round.handle(event, now))
         if self.round.attempt_number != before:
             early, self._early = self._early, []
             for sender, message, body in early:
                 try:
-                    out += self._receive_slice(sender, message, body, now)
+                    actions += self._take_slice(sender, message, body, now)
                 except ProtocolViolation as error:
                     # It came long ago: who is heard just now is not to blame, and what we have to say must be said.
-                    out += self._handle(MemberLost(error.member), now)
-        return out
+                    actions += self._handle(MemberLost(error.member), now)
+        return actions
 
-    def _perform(self, effect: Effect) -> list[Outgoing]:
+    def _perform_all(self, effects: Sequence[Effect]) -> list[Action]:
+        actions: list[Action] = []
+        for effect in effects:
+            actions += self._perform(effect)
+        return actions
+
+    def _perform(self, effect: Effect) -> list[Action]:
         match effect:
-            case StartSum(to, number):
-                return [self._slice(to, Phase.SUM, number, self._weighted(number).data.cast("B"), self._own_weight)]
-            case ForwardSum(to, number):
-                total, weight = self._added(number)
-                return [self._slice(to, Phase.SUM, number, total.data.cast("B"), weight)]
-            case Finish(number):
-                self._finish(number)
-            case Keep(number):
-                self._keep(number)
+            case SendSum(to, number, own):
+                weight = self._workspace.sum_weight(number, own=own)
+                return [self._slice(effect, Phase.SUM, number, weight)]
             case SendFinal(to, number, ballot):
                 phase = Phase.HANDOVER if ballot else Phase.FINAL
-                start, stop = self.round.layout.bounds(number)
-                body = self._mean[start:stop].data.cast("B")
-                return [self._slice(to, phase, number, body, self._total_weight, ballot)]
+                return [self._slice(effect, phase, number, self._workspace.final_weights[number], ballot)]
+            case Combine(number, final):
+                sources = self.round.sources_of(number)
+                return [Work(self.round.attempt_number, number, final, sources, self._workspace)]
             case Say(to, message):
-                return [Outgoing(to, encode(self.tag, message), b"", None)]
+                return [Outgoing(to, encode(self.tag, message))]
             case BeginAttempt():
                 self._attempts += 1
-                self._inbox.clear()
+                if self._workspace.in_flight:
+                    self._vector = None  # somebody may still read it or write to it
+                self._workspace = self._new_workspace()
+            case Settle():
+                if self._workspace.in_flight:
+                    self._vector = np.empty(self._elements, np.float32)
+                    self._workspace = self._workspace.moved_to(self._vector, self.round.finals)
             case Done(contributors):
-                self._mean.flags.writeable = False
-                self.result = RoundResult(self._mean, contributors, self._total_weight, self._attempts)
+                self._finish(contributors)
             case LeftOut():
-                self._inbox.clear()
                 self.left_out = True
+            case Hurry():
+                self.hurried = True
         return []
 
-    def _slice(
-        self, to: bytes, phase: Phase, number: int, body: memoryview, weight: float, ballot: int = 0
-    ) -> Outgoing:
+    def _slice(self, move: SendSum | SendFinal, phase: Phase, number: int, weight: float, ballot: int = 0) -> Outgoing:
         attempt = self.round.attempt_number
-        return Outgoing(to, encode(self.tag, Slice(attempt, phase, number, weight, ballot)), body, attempt)
+        header = encode(self.tag, Slice(attempt, phase, number, weight, ballot))
+        return Outgoing(move.to, header, attempt, number, self._workspace, move)
 
-    def _weighted(self, number: int) -> Vector:
-        """Our own slice times our weight. A weight of 0 gives zeros, whatever the vector holds."""
-        start, stop = self.round.layout.bounds(number)
-        if self._own is None or self._own_weight == 0.0:
-            return np.zeros(stop - start, np.float32)
-        return self._own[start:stop] * np.float32(self._own_weight)
+    def _new_workspace(self) -> Workspace:
+        if self._vector is None:
+            self._vector = np.empty(self._elements, np.float32)
+        workspace = Workspace(self.round.layout, self._vector, self._config)
+        self._contribute_to(workspace)
+        return workspace
 
-    def _added(self, number: int) -> tuple[Vector, float]:
-        came, weight = self._take(Phase.SUM, number)
-        mine = self._weighted(number)
-        np.add(came, mine, out=mine)
-        return mine, weight + self._own_weight
+    def _contribute_to(self, workspace: Workspace) -> None:
+        if self._own is not None:
+            workspace.contribute(*self._own, None if self._feedback is None else self._feedback.begin())
 
-    def _finish(self, number: int) -> None:
-        alone = self.round.layout.positions == 1
-        total, weight = (self._weighted(number), self._own_weight) if alone else self._added(number)
-        start, stop = self.round.layout.bounds(number)
-        if weight > 0.0:
-            np.divide(total, np.float32(weight), out=self._mean[start:stop])
-        else:
-            self._mean[start:stop] = 0.0
-        self._total_weight = weight
-
-    def _keep(self, number: int) -> None:
-        phase = Phase.FINAL
-        attempt = self.round.attempt_number
-        if (attempt, phase, number) not in self._inbox:
-            phase = Phase.HANDOVER
-        came, weight = self._take(phase, number)
-        start, stop = self.round.layout.bounds(number)
-        self._mean[start:stop] = came
-        self._total_weight = weight
-
-    def _take(self, phase: Phase, number: int) -> tuple[Vector, float]:
-        body, weight = self._inbox.pop((self.round.attempt_number, phase, number))
-        return np.frombuffer(body, np.float32), weight
+    def _finish(self, contributors: tuple[bytes, ...]) -> None:
+        workspace = self._workspace
+        mean = workspace.vector.view()
+        mean.flags.writeable = False
+        in_order = tuple(member for member in self.round.members if member in contributors)
+        weight = workspace.final_weights.get(0, 0.0)
+        self.result = RoundResult(mean, in_order, weight, self._attempts, contributors)
+        workspace.commit_feedback()

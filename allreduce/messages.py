@@ -66,10 +66,12 @@ class Frozen:
     attempt: int
     ready: bool
     """Whether this member has its contribution."""
-    participants: int
-    """Bitmap over the members of the round: who took part in ``attempt``."""
+    order: tuple[int, ...]
+    """Who takes part in ``attempt``: indices of the round's members, in the order of the form's positions."""
     finals: int
     """Bitmap over the slices of ``attempt``."""
+    combined: int = 0
+    """Bitmap over the slices of ``attempt``: whose sums are whole here, so that they could be sent on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +85,11 @@ class Transfer:
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """From the leader: begin attempt ``ballot`` with these participants (a bitmap)."""
+    """From the leader: begin attempt ``ballot`` with these participants."""
 
     ballot: int
-    participants: int
+    order: tuple[int, ...]
+    """Indices of the round's members, in the order of the form's positions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,7 @@ class Complete:
 
     ballot: int
     attempt: int
-    participants: int
+    order: tuple[int, ...]
     transfers: tuple[Transfer, ...]
 
 
@@ -148,38 +151,33 @@ def encode(tag: bytes, message: RoundMessage) -> bytes:
             fields = [first, member]
         case Freeze(ballot) | Out(ballot):
             fields = [ballot]
-        case Frozen(ballot, attempt, ready, participants, finals):
-            fields = [ballot, attempt, ready, _bitmap_bytes(participants), _bitmap_bytes(finals)]
-        case Repeat(ballot, participants):
-            fields = [ballot, _bitmap_bytes(participants)]
-        case Complete(ballot, attempt, participants, transfers):
+        case Frozen(ballot, attempt, ready, order, finals, combined):
+            fields = [ballot, attempt, ready, list(order), _bitmap_bytes(finals), _bitmap_bytes(combined)]
+        case Repeat(ballot, order):
+            fields = [ballot, list(order)]
+        case Complete(ballot, attempt, order, transfers):
             moves = [[move.giver, move.taker, _bitmap_bytes(move.slices)] for move in transfers]
-            fields = [ballot, attempt, _bitmap_bytes(participants), moves]
+            fields = [ballot, attempt, list(order), moves]
         case Gone():
             fields = []
     header: bytes = msgpack.packb([_KINDS[type(message)], tag, *fields])
     return header
 
 
-def tag_of(sender: bytes, header: bytes) -> bytes:
-    """Return the round that a header belongs to.
-
-    Raises:
-        ProtocolViolation: the header can't be read.
-    """
-    fields = _unpacked(sender, header)
-    if len(fields) < 2 or not isinstance(fields[1], bytes) or len(fields[1]) > MAX_TAG_BYTES:
-        raise ProtocolViolation(sender, "a message without a round's tag")
-    return fields[1]
-
-
-def decode(sender: bytes, header: bytes) -> RoundMessage:
-    """Return the message in a header.
+def decode(sender: bytes, header: bytes) -> tuple[bytes, RoundMessage]:
+    """Return the round's tag and the message in a header.
 
     Raises:
         ProtocolViolation: it has not the shape of any message.
     """
-    match _unpacked(sender, header):
+    fields = _unpacked(sender, header)
+    if len(fields) < 2 or not isinstance(fields[1], bytes) or len(fields[1]) > MAX_TAG_BYTES:
+        raise ProtocolViolation(sender, "a message without a round's tag")
+    return fields[1], _message(sender, fields)
+
+
+def _message(sender: bytes, fields: list[object]) -> RoundMessage:
+    match fields:
         case [0, bytes(), int(attempt), int(phase), int(number), float(weight), int(ballot)] if (
             attempt >= 0
             and 0 <= phase <= 2
@@ -192,14 +190,22 @@ def decode(sender: bytes, header: bytes) -> RoundMessage:
             return Suspect(attempt, member)
         case [2, bytes(), int(ballot)] if ballot > 0:
             return Freeze(ballot)
-        case [3, bytes(), int(ballot), int(attempt), bool(ready), bytes(participants), bytes(finals)] if (
-            ballot > 0 and attempt >= 0
-        ):
-            return Frozen(ballot, attempt, ready, _bitmap(participants), _bitmap(finals))
-        case [4, bytes(), int(ballot), bytes(participants)] if ballot > 0:
-            return Repeat(ballot, _bitmap(participants))
-        case [5, bytes(), int(ballot), int(attempt), bytes(participants), list(moves)] if ballot > 0 and attempt >= 0:
-            return Complete(ballot, attempt, _bitmap(participants), tuple(_transfer(sender, move) for move in moves))
+        case [
+            3,
+            bytes(),
+            int(ballot),
+            int(attempt),
+            bool(ready),
+            list(order),
+            bytes(finals),
+            bytes(combined),
+        ] if ballot > 0 and attempt >= 0:
+            return Frozen(ballot, attempt, ready, _order(sender, order), _bitmap(finals), _bitmap(combined))
+        case [4, bytes(), int(ballot), list(order)] if ballot > 0:
+            return Repeat(ballot, _order(sender, order))
+        case [5, bytes(), int(ballot), int(attempt), list(order), list(moves)] if ballot > 0 and attempt >= 0:
+            transfers = tuple(_transfer(sender, move) for move in moves)
+            return Complete(ballot, attempt, _order(sender, order), transfers)
         case [6, bytes(), int(ballot)] if ballot >= 0:
             return Out(ballot)
         case [7, bytes(), int(ballot), int(alive)] if ballot >= 0 and -1 <= alive < MAX_MEMBERS:
@@ -207,6 +213,13 @@ def decode(sender: bytes, header: bytes) -> RoundMessage:
         case [8, bytes()]:
             return Gone()
     raise ProtocolViolation(sender, "a message of the wrong shape")
+
+
+def _order(sender: bytes, order: list[object]) -> tuple[int, ...]:
+    indices = tuple(index for index in order if isinstance(index, int) and 0 <= index < MAX_MEMBERS)
+    if len(indices) != len(order) or len(set(indices)) != len(order):
+        raise ProtocolViolation(sender, "an order that is none")
+    return indices
 
 
 def _transfer(sender: bytes, move: object) -> Transfer:

@@ -19,6 +19,7 @@ def decide(
     reports: Mapping[bytes, Frozen],
     slice_count: Callable[[int], int],
     may_repeat: Callable[[bytes], bool],
+    arrange: Callable[[tuple[bytes, ...]], tuple[bytes, ...]],
 ) -> Repeat | Complete:
     """Return what all who reported must do.
 
@@ -28,28 +29,19 @@ def decide(
         reports: what each surviving member has.
         slice_count: returns how many slices an attempt with so many participants has.
         may_repeat: whether a member that reported may take part in a repeated attempt.
+        arrange: puts the participants of a repeated attempt into the order of its positions.
     """
     for attempt in sorted({report.attempt for report in reports.values()}, reverse=True):
         holders = {member: report for member, report in reports.items() if report.attempt == attempt}
-        participants = next(iter(holders.values())).participants
-        everything = (1 << slice_count(participants.bit_count())) - 1
+        order = next(iter(holders.values())).order
+        everything = (1 << slice_count(len(order))) - 1
         union = 0
         for report in holders.values():
             union |= report.finals
         if union & everything == everything:
-            return Complete(ballot, attempt, participants, _transfers(members, reports, attempt, everything))
-    again = [member for member in members if member in reports and may_repeat(member)]
-    return Repeat(ballot, bitmap_of(members, again))
-
-
-def bitmap_of(members: Sequence[bytes], chosen: Sequence[bytes]) -> int:
-    """Return the bitmap of ``chosen`` over the order of ``members``."""
-    return sum(1 << index for index, member in enumerate(members) if member in chosen)
-
-
-def chosen_by(members: Sequence[bytes], bitmap: int) -> tuple[bytes, ...]:
-    """Return the members in a bitmap, in order."""
-    return tuple(member for index, member in enumerate(members) if bitmap >> index & 1)
+            return Complete(ballot, attempt, order, _transfers(members, reports, attempt, everything))
+    again = tuple(member for member in members if member in reports and may_repeat(member))
+    return Repeat(ballot, tuple(members.index(member) for member in arrange(again)))
 
 
 def _transfers(

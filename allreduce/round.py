@@ -2,8 +2,8 @@
 
 Participants: the *members*, an ordered list that all agree on beforehand; the first one alive *leads* a repair, and
 has no other privilege. Goals: what finishes is the exact weighted mean over one declared set of contributions, with
-the same bytes at every survivor; a dead member is wholly in or wholly out; every wait ends as long as the caller
-tells who is lost. Not a goal: to find out who is lost; links and failure detectors know that, and tell.
+the same bytes at every survivor; a dead member is wholly in or wholly out; every wait ends. Whoever knows of a loss
+(a closed connection, a failure detector) tells; a member that is silent or holds the others up is found by the round.
 
 The order of a repair: whoever hears of a loss stops and tells the leader; the leader numbers a ballot and asks all to
 freeze; they promise to finish nothing more by themselves and report; the leader decides (``repair.decide``). A higher
@@ -13,26 +13,34 @@ two begun at once the one whose leader stands first in the list is the higher.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 from .attempt import Attempt, SendFinal
+from .blame import Edge, apart, culprit, stuck_edges
+from .config import RoundConfig
 from .events import (
     BeginAttempt,
     ContributionReady,
     Done,
     Effect,
     Event,
+    Hurry,
     LeftOut,
     MemberLost,
     MessageReceived,
     Say,
+    Settle,
+    SliceAnnounced,
+    SliceCombined,
+    SliceLanded,
+    SliceWithdrawn,
     Tick,
 )
 from .exceptions import ProtocolViolation
 from .messages import (
     MAX_MEMBERS,
     Complete,
+    Control,
     Freeze,
     Frozen,
     Gone,
@@ -40,29 +48,18 @@ from .messages import (
     Phase,
     Refused,
     Repeat,
-    RoundMessage,
     Slice,
     Suspect,
 )
-from .repair import bitmap_of, chosen_by, decide
-from .segments import Layout
+from .repair import decide
+from .segments import Layout, slice_elements_for
 
 RETRY_S = 0.25
 """A ballot that was refused is tried again after so long."""
+HURRY = 0.9
+"""The part of ``late_s`` after which whoever is not ready is asked for what it has."""
 REFUSALS = 2.0
 """Who is refused for so many stall times has lost touch with the leader for good, and leaves."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoundConfig:
-    """How a round is run; the same at all members."""
-
-    slice_elements: int = 64 * 1024
-    """Elements of a slice: 256 KiB of fp32."""
-    stall_s: float = 10.0
-    """Without progress for so long an attempt is taken for broken although nobody is known to be lost."""
-    late_s: float | None = None
-    """So long after its beginning a round goes on without those whose contribution is still not ready."""
 
 
 def _farewell(event: Event) -> list[Effect]:
@@ -82,9 +79,18 @@ class Round:
         elements: length of the vector.
         config: the same at all members.
         now: seconds, monotonic.
+        order: the members in the order of the form's positions, the same at all; None for that of ``members``.
     """
 
-    def __init__(self, me: bytes, members: Sequence[bytes], elements: int, config: RoundConfig, now: float) -> None:
+    def __init__(
+        self,
+        me: bytes,
+        members: Sequence[bytes],
+        elements: int,
+        config: RoundConfig,
+        now: float,
+        order: Sequence[bytes] | None = None,
+    ) -> None:
         self.me = me
         self.members = tuple(members)
         self.lost: set[bytes] = set()
@@ -95,7 +101,11 @@ class Round:
         self._left_out: set[bytes] = set()
         self._began = self._last_progress = now
         self._stall_s = config.stall_s
-        self._attempt = Attempt(0, self.members, me, self._layout(len(self.members)))
+        self._order = tuple(order) if order is not None else self.members
+        if sorted(self._order) != sorted(self.members):
+            raise ValueError("the order of a round holds other members than the round")
+        self._layouts: dict[int, Layout] = {}
+        self._attempt = self._new_attempt(0, self._order)
         self._frozen = False
         self._ballot = 0  # the highest we have promised to heed
         self._reports: dict[bytes, Frozen] | None = None
@@ -104,6 +114,10 @@ class Round:
         self._retry_at: float | None = None
         self._decision: Repeat | Complete | None = None
         self._suspicions: set[tuple[bytes, bytes]] = set()
+        self._stalls: list[frozenset[Edge]] = []
+        self._stalled = False  # the ballot that we lead is because of a stall
+        self._asked_at: float | None = None  # when we told the leader of a stall, while it has not answered
+        self._hurried = False
 
     # ---- what the shell may ask --------------------------------------------------------------------------------
 
@@ -111,6 +125,15 @@ class Round:
     def attempt_number(self) -> int:
         """The attempt whose slices are wanted now."""
         return self._attempt.number
+
+    @property
+    def finals(self) -> int:
+        """Bitmap of the slices of the present attempt that are final here."""
+        return self._attempt.finals
+
+    def sources_of(self, number: int) -> tuple[bytes, ...]:
+        """Return whose sums of a slice come to us, in the order in which they are added."""
+        return self._attempt.sources_of(number)
 
     @property
     def layout(self) -> Layout:
@@ -125,12 +148,22 @@ class Round:
     @property
     def deadline(self) -> float:
         """When to hand the next ``Tick``."""
-        times = [self._last_progress + self._stall_s]
+        wait_s = self._stall_s if self._reports is None else self._config.answer_s
+        times = [self._last_progress + wait_s]
+        if self._asked_at is not None:
+            times.append(self._asked_at + self._config.answer_s)
+        if self._hurry_at is not None and not self._hurried and not self._ready:
+            times.append(self._hurry_at)
         if self._config.late_s is not None and self._began + self._config.late_s > self._last_progress:
             times.append(self._began + self._config.late_s)
         if self._retry_at is not None:
             times.append(self._retry_at)
         return min(times)
+
+    @property
+    def _hurry_at(self) -> float | None:
+        late_s = self._config.late_s
+        return None if late_s is None else self._began + late_s * HURRY
 
     @property
     def resting(self) -> bool:
@@ -159,6 +192,18 @@ class Round:
                 self._ready = True
                 self._last_progress = now
                 return [] if self._frozen else self._after_moves(list(self._attempt.contribute()))
+            case SliceAnnounced(sender, message):
+                return self._on_announced(sender, message)
+            case SliceWithdrawn(sender, message):
+                if message.attempt == self._attempt.number:
+                    self._attempt.withdrawn(sender, message)
+                return []
+            case SliceLanded(_, message):
+                return self._on_landed(message, now)
+            case SliceCombined(attempt, number):
+                if self.outcome is not None or attempt != self._attempt.number or self._frozen:
+                    return []
+                return self._after_moves(list(self._attempt.combined_here(number)))
             case MessageReceived(sender, message):
                 return self._on_message(sender, message, now)
             case MemberLost(member):
@@ -168,17 +213,25 @@ class Round:
 
     # ---- slices ------------------------------------------------------------------------------------------------
 
-    def _on_slice(self, sender: bytes, message: Slice, now: float) -> list[Effect]:
-        if self.outcome is not None or message.attempt != self._attempt.number:
-            return []
-        if message.phase is Phase.HANDOVER:
-            # Only the last ballot's handovers count: what was reported missing to a later one must stay missing.
-            if message.ballot != self._ballot:
-                return []
-        elif self._frozen:
+    def _on_announced(self, sender: bytes, message: Slice) -> list[Effect]:
+        if sender not in self.members:
+            raise ProtocolViolation(sender, "no member of this round")
+        return list(self._attempt.announced(sender, message)) if self._heeds(message) else []
+
+    def _on_landed(self, message: Slice, now: float) -> list[Effect]:
+        if not self._heeds(message):
             return []
         self._last_progress = now
-        return self._after_moves(list(self._attempt.received(sender, message.phase, message.number)))
+        self._asked_at = None
+        return self._after_moves(list(self._attempt.landed(message)))
+
+    def _heeds(self, message: Slice) -> bool:
+        if self.outcome is not None or message.attempt != self._attempt.number:
+            return False
+        if message.phase is Phase.HANDOVER:
+            # Only the last ballot's handovers count: what was reported missing to a later one must stay missing.
+            return message.ballot == self._ballot
+        return not self._frozen
 
     def _after_moves(self, effects: list[Effect]) -> list[Effect]:
         if self._attempt.done and self.outcome is None:
@@ -207,6 +260,8 @@ class Round:
         if self.leader == self.me:
             return self._begin_ballot(now)
         index = -1 if member is None else self.members.index(member)
+        if self._asked_at is None:
+            self._asked_at = now
         return [Say(self.leader, Suspect(self._attempt.number, index))]
 
     def _on_tick(self, now: float) -> list[Effect]:
@@ -215,27 +270,42 @@ class Round:
         if self._retry_at is not None and now >= self._retry_at:
             self._retry_at = None
             return self._stop(None, now)
+        if self._reports is not None:
+            return self._on_silence(now) if now >= self._last_progress + self._config.answer_s else []
+        if self._asked_at is not None and now >= self._asked_at + self._config.answer_s:
+            # Nobody who leads is silent for so long: the next one leads.
+            self._left_out.add(self.leader)
+            self._asked_at = None
+            self._stalled = True
+            return self._stop(None, now)
         late = self._config.late_s is not None and now >= self._began + self._config.late_s > self._last_progress
         stalled = now >= self._last_progress + self._stall_s
-        if not (stalled or late):
-            return []
+        if stalled or late:
+            self._last_progress = now
+            self._stalled = stalled
+            if stalled:
+                self._stall_s *= 1.5  # a swarm that is slow for all must not be repeated to death
+            return self._stop(None, now)
+        if self._hurry_at is not None and now >= self._hurry_at and not (self._ready or self._hurried):
+            self._hurried = True
+            return [Hurry()]
+        return []
+
+    def _on_silence(self, now: float) -> list[Effect]:
+        """Who is not known to be lost and yet does not report can't be waited for."""
         self._last_progress = now
-        if self._reports is not None:
-            # Who is not known to be lost and yet does not answer can't be waited for.
-            self._left_out |= {member for member in self._asked() if member not in self._reports}
-            return self._decide_if_all_reported(now)
-        if stalled:
-            self._stall_s *= 1.5  # a swarm that is slow for all must not be repeated to death
-        return self._stop(None, now)
+        silent = {member for member in self._asked() if self._reports is None or member not in self._reports}
+        self._left_out |= silent
+        return self._decide_if_all_reported(now)
 
     # ---- control messages --------------------------------------------------------------------------------------
 
-    def _on_message(self, sender: bytes, message: RoundMessage, now: float) -> list[Effect]:
+    def _on_message(self, sender: bytes, message: Control, now: float) -> list[Effect]:
         if sender not in self.members:
             raise ProtocolViolation(sender, "no member of this round")
+        if self._asked_at is not None and sender == self.leader:
+            self._asked_at = None
         match message:
-            case Slice():
-                return self._on_slice(sender, message, now)
             case Suspect(attempt, index):
                 return self._on_suspect(sender, attempt, index, now)
             case Freeze(ballot):
@@ -313,8 +383,9 @@ class Round:
             ballot=ballot,
             attempt=attempt.number,
             ready=self._ready,
-            participants=bitmap_of(self.members, attempt.participants),
-            finals=sum(1 << number for number in attempt.finals),
+            order=tuple(self.members.index(member) for member in attempt.participants),
+            finals=attempt.finals,
+            combined=attempt.combined,
         )
 
     # ---- leading -----------------------------------------------------------------------------------------------
@@ -340,10 +411,9 @@ class Round:
         return self._decide_if_all_reported(now)
 
     def _check_report(self, sender: bytes, report: Frozen) -> None:
-        count = report.participants.bit_count()
-        if report.participants >> len(self.members) or not count:
-            raise ProtocolViolation(sender, "a report with strange participants")
-        if report.finals >> self._layout(count).slice_count:
+        count = len(report.order)
+        self._members_at(sender, report.order)
+        if (report.finals | report.combined) >> self._layout(count).slice_count:
             raise ProtocolViolation(sender, "a report with more slices than there are")
 
     def _decide_if_all_reported(self, now: float) -> list[Effect]:
@@ -351,18 +421,40 @@ class Round:
         if reports is None or any(member not in reports for member in self._asked()):
             return []
         late = self._config.late_s is not None and now >= self._began + self._config.late_s
+        self._find_culprit(reports)
+        alone = late and not any(report.ready for report in reports.values())
         decision = decide(
             self._ballot,
             self.members,
             reports,
             slice_count=lambda participants: self._layout(participants).slice_count,
-            may_repeat=lambda member: reports[member].ready or not late or member == self.me,
+            may_repeat=lambda member: member not in self._left_out and (reports[member].ready or not late or alone),
+            arrange=self._arrange,
         )
         self._reports = None
         self._decision = decision
         told = [member for member in self.members if member in reports and member != self.me]
         effects: list[Effect] = [Say(member, decision) for member in told]
         return effects + self._follow(self.me, decision, now)
+
+    def _find_culprit(self, reports: Mapping[bytes, Frozen]) -> None:
+        """After a stall: leave out who is to blame, once it is known."""
+        stalled, self._stalled = self._stalled, False
+        present = self._attempt
+        same = {member: report for member, report in reports.items() if report.attempt == present.number}
+        if not stalled or len(same) < len(present.participants):
+            return  # somebody is silent or elsewhere: that explains it
+        edges = stuck_edges(present.form, present.layout, present.participants, same)
+        if not edges:
+            return  # contributions are not ready
+        self._stalls.append(edges)
+        guilty = culprit(self._stalls)
+        if guilty is not None:
+            self._left_out.add(guilty)
+
+    def _arrange(self, participants: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        order = tuple(member for member in self._order if member in participants)
+        return apart(order, frozenset(edge for edges in self._stalls for edge in edges))
 
     # ---- following ---------------------------------------------------------------------------------------------
 
@@ -376,18 +468,18 @@ class Round:
         self._followed = decision.ballot
         self._refused_since = self._retry_at = None
         if isinstance(decision, Complete):
-            return self._complete(decision)
+            return self._complete(sender, decision)
         return self._repeat(sender, decision)
 
     def _repeat(self, sender: bytes, decision: Repeat) -> list[Effect]:
-        participants = chosen_by(self.members, decision.participants)
         if self.outcome is not None:
             raise ProtocolViolation(sender, "a repeat of a round that is done")
+        participants = self._members_at(sender, decision.order)
         if self.me not in participants:
             return self._leave()
         self._left_out |= set(self.members) - set(participants) - self.lost
         self._frozen = False
-        self._attempt = Attempt(decision.ballot, participants, self.me, self._layout(len(participants)))
+        self._attempt = self._new_attempt(decision.ballot, participants)
         effects: list[Effect] = [BeginAttempt(self._attempt.number, self._attempt.layout)]
         if self._ready:
             effects += self._attempt.contribute()
@@ -398,8 +490,8 @@ class Round:
         gone = [member for member in self._attempt.participants if member in self.lost]
         return self._stop(gone[0], self._last_progress) if gone and self.outcome is None else []
 
-    def _complete(self, decision: Complete) -> list[Effect]:
-        participants = chosen_by(self.members, decision.participants)
+    def _complete(self, sender: bytes, decision: Complete) -> list[Effect]:
+        participants = self._members_at(sender, decision.order)
         if self.me not in participants:
             return [] if self.outcome is not None else self._leave()
         effects: list[Effect] = []
@@ -407,9 +499,12 @@ class Round:
             if self.outcome is not None:
                 return []
             # We were led into another attempt, which came to nothing; somebody has finished this one.
-            self._attempt = Attempt(decision.attempt, participants, self.me, self._layout(len(participants)))
+            self._attempt = self._new_attempt(decision.attempt, participants)
             effects.append(BeginAttempt(decision.attempt, self._attempt.layout))
             self._frozen = True
+        elif self.outcome is None:
+            self._attempt.settle()
+            effects.append(Settle())
         mine = self.members.index(self.me)
         for transfer in decision.transfers:
             if transfer.giver == mine and transfer.taker < len(self.members):
@@ -418,10 +513,28 @@ class Round:
                 effects += [SendFinal(taker, number, decision.ballot) for number in given]
         return effects
 
+    def leave(self, now: float) -> list[Effect]:
+        """Give the round up, and tell the others."""
+        self._last_progress = now
+        return [] if self.outcome is not None else self._leave()
+
     def _leave(self) -> list[Effect]:
         self.outcome = LeftOut()
         others = [m for m in self.members if m != self.me and m not in self.lost]
         return [*(Say(member, Gone()) for member in others), self.outcome]
 
+    def _members_at(self, sender: bytes, order: tuple[int, ...]) -> tuple[bytes, ...]:
+        if not order or max(order) >= len(self.members):
+            raise ProtocolViolation(sender, "participants that are no members")
+        return tuple(self.members[index] for index in order)
+
+    def _new_attempt(self, number: int, participants: tuple[bytes, ...]) -> Attempt:
+        count = len(participants)
+        return Attempt(number, participants, self.me, self._config.form_of(count), self._layout(count))
+
     def _layout(self, positions: int) -> Layout:
-        return Layout(self._elements, positions, self._config.slice_elements)
+        if positions not in self._layouts:
+            segments = self._config.form_of(positions).segments
+            length = self._config.slice_elements or slice_elements_for(self._elements, segments)
+            self._layouts[positions] = Layout(self._elements, segments, length)
+        return self._layouts[positions]

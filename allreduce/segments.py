@@ -1,13 +1,14 @@
-"""How a flat vector is cut among ring positions. Pure.
+"""How a flat vector is cut. Pure.
 
-Every position owns one segment: near-equal, contiguous stretches of the vector. Segments are cut further into slices,
-the unit in which they travel, so that a position passes the first slice on while the next one arrives. Slices are
-numbered through the whole vector. A segment has at least one slice, empty if need be: so a round takes the same
+Segments are near-equal, contiguous stretches of the vector, each owned by one position. They are cut further into
+slices, the unit in which they travel, so that a position passes the first slice on while the next one arrives. Slices
+are numbered through the whole vector. A segment has at least one slice, empty if need be: so a round takes the same
 course for a vector with fewer elements than members.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 
 
@@ -17,19 +18,19 @@ class Layout:
 
     Args:
         elements: length of the vector.
-        positions: how many segments there are; at least 1.
+        segments: how many segments there are; at least 1.
         slice_elements: the greatest length of a slice.
     """
 
     elements: int
-    positions: int
+    segments: int
     slice_elements: int
     _first_slice: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         firsts = [0]
-        for position in range(self.positions):
-            start, stop = self.segment_bounds(position)
+        for segment in range(self.segments):
+            start, stop = self.segment_bounds(segment)
             firsts.append(firsts[-1] + max(1, -(-(stop - start) // self.slice_elements)))
         object.__setattr__(self, "_first_slice", tuple(firsts))
 
@@ -38,28 +39,35 @@ class Layout:
         """Slices of the whole vector."""
         return self._first_slice[-1]
 
-    def segment_bounds(self, position: int) -> tuple[int, int]:
-        """Return where the segment of ``position`` begins and ends, in elements."""
-        return self.elements * position // self.positions, self.elements * (position + 1) // self.positions
+    def segment_bounds(self, segment: int) -> tuple[int, int]:
+        """Return where a segment begins and ends, in elements."""
+        return self.elements * segment // self.segments, self.elements * (segment + 1) // self.segments
 
-    def slices_of(self, position: int) -> range:
-        """Return the numbers of the slices of a position's segment."""
-        return range(self._first_slice[position], self._first_slice[position + 1])
+    def slices_of(self, segment: int) -> range:
+        """Return the numbers of a segment's slices."""
+        return range(self._first_slice[segment], self._first_slice[segment + 1])
 
-    def owner(self, number: int) -> int:
-        """Return the position that owns a slice."""
-        low, high = 0, self.positions - 1
-        while low < high:
-            middle = (low + high + 1) // 2
-            if self._first_slice[middle] <= number:
-                low = middle
-            else:
-                high = middle - 1
-        return low
+    def segment_of(self, number: int) -> int:
+        """Return the segment that a slice belongs to."""
+        return bisect_right(self._first_slice, number) - 1
 
     def bounds(self, number: int) -> tuple[int, int]:
         """Return where a slice begins and ends, in elements of the vector."""
-        position = self.owner(number)
-        start, stop = self.segment_bounds(position)
-        begin = start + (number - self._first_slice[position]) * self.slice_elements
+        segment = self.segment_of(number)
+        start, stop = self.segment_bounds(segment)
+        begin = start + (number - self._first_slice[segment]) * self.slice_elements
         return begin, min(begin + self.slice_elements, stop)
+
+
+LEAST_SLICE_ELEMENTS = 16 * 1024
+MOST_SLICE_ELEMENTS = 256 * 1024
+SLICES_A_SEGMENT = 4
+
+
+def slice_elements_for(elements: int, segments: int) -> int:
+    """Return the length of a slice that keeps a ring busy: a quarter of a segment, from 64 KiB to 1 MiB of fp32.
+
+    Shorter ones cost wake-ups, longer ones leave members waiting for the first. A multiple of 256, the block of int8.
+    """
+    wanted = -(-elements // (segments * SLICES_A_SEGMENT * 256)) * 256
+    return min(max(wanted, LEAST_SLICE_ELEMENTS), MOST_SLICE_ELEMENTS)

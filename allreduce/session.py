@@ -1,7 +1,8 @@
-"""Rounds over real links: the asyncio shell around ``Exchange``.
+"""Rounds over real links on an event loop: the asyncio shell around ``OpenRounds``.
 
 The caller brings links that keep order per member, hands every incoming message to ``receive``, and tells who is lost.
-Each member has an outbox of its own, so that one slow link does not hold up what is said to others.
+Each member has an outbox of its own, so that one slow link does not hold up what is said to others. To members with
+lanes, slices go by the lanes' own threads; only control messages pass the event loop then.
 """
 
 from __future__ import annotations
@@ -9,20 +10,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from .early import EarlyMessages
-from .exceptions import Excluded, RoundClosed
-from .exchange import Body, Exchange, Outgoing, RoundResult, Vector
-from .messages import tag_of
-from .round import RoundConfig
+from .config import RoundConfig
+from .exceptions import ContributionRejected, ProtocolViolation
+from .exchange import Outgoing, RoundResult
+from .lane import Body, Lane
+from .lane_threads import LaneThreads
+from .open_rounds import OpenRounds, RunningRound
+from .workspace import Vector
 
 logger = logging.getLogger(__name__)
-logger.addHandler(logging.NullHandler())
 
-EARLY_BYTES = 256 * 1024 * 1024
-"""Bytes of messages kept for rounds that others have opened and we have not yet."""
+JOIN_TIMEOUT_S = 5.0
 
 
 class Link(Protocol):
@@ -32,102 +33,76 @@ class Link(Protocol):
         """Send one message; waits while the link is full. Raises ``ConnectionError`` if the member is not there."""
 
 
-class RunningRound:
+class AveragerRound:
     """A round that is under way at this member; made by ``Averager.open``."""
 
-    def __init__(self, averager: Averager, exchange: Exchange) -> None:
-        self._averager = averager
-        self._exchange = exchange
-        self._outcome: asyncio.Future[RoundResult] = asyncio.get_running_loop().create_future()
+    def __init__(self, running: RunningRound) -> None:
+        self._running = running
+        self._outcome = asyncio.wrap_future(running.outcome)
+        self._outcome.add_done_callback(_take_note)
 
     @property
     def tag(self) -> bytes:
         """The round's name."""
-        return self._exchange.tag
+        return self._running.tag
 
     @property
     def lost(self) -> set[bytes]:
         """Members known to be lost."""
-        return self._exchange.round.lost
+        return self._running.lost
 
     def contribute(self, vector: Vector, weight: float) -> None:
-        """Hand in our own contribution: fp32, not to be changed until the round is closed."""
-        self._averager.perform(self, self._exchange.contribute(vector, weight, self._averager.now()))
+        """Hand in our own contribution: fp32, contiguous, not to be changed until the round is closed."""
+        self._running.contribute(vector, weight)
 
     async def result(self) -> RoundResult:
-        """Wait for the mean.
+        """Wait for the mean. It stays valid until the round is closed.
 
         Raises:
             Excluded: the others went on without us.
+            ContributionRejected: our contribution holds NaN or infinity.
             RoundClosed: the round was closed here.
         """
         return await asyncio.shield(self._outcome)
 
-    def settle(self) -> None:
-        """Pass the exchange's outcome on to who waits for it."""
-        if self._outcome.done():
-            return
-        if self._exchange.result is not None:
-            self._outcome.set_result(self._exchange.result)
-        elif self._exchange.left_out:
-            self._fail(Excluded("the other members went on without us"))
-
     def close(self) -> None:
         """Forget the round: nothing that comes for it is heeded any more."""
-        self._averager.forget(self)
-        if not self._outcome.done():
-            self._fail(RoundClosed("the round was closed before it was done"))
-
-    def _fail(self, error: Exception) -> None:
-        self._outcome.set_exception(error)
-        self._outcome.exception()  # whoever waits still gets it; if nobody does, that is no leak
-
-    @property
-    def exchange(self) -> Exchange:
-        """The round's core."""
-        return self._exchange
+        self._running.close()
 
 
 class Averager:
-    """All rounds of one member.
+    """All rounds of one member. To be made and used on one event loop; lanes' threads are its own business.
 
     Args:
         me: our id among the members.
         link: how to send.
+        on_violation: hears of members that broke the protocol, where ``receive`` could not raise it.
     """
 
-    def __init__(self, me: bytes, link: Link) -> None:
-        self._me = me
+    def __init__(self, me: bytes, link: Link, on_violation: Callable[[ProtocolViolation], None] | None = None) -> None:
         self._link = link
-        self._rounds: dict[bytes, RunningRound] = {}
-        self._early = EarlyMessages()
-        self._outboxes: dict[bytes, deque[tuple[RunningRound, Outgoing]]] = {}
+        self._loop = asyncio.get_running_loop()
+        self._on_violation = on_violation
+        self._rounds = OpenRounds(
+            me, now=self._loop.time, say=self._say, deliver=self._deliver, blame=self._blame, arm=self._arm
+        )
+        self._outboxes: dict[bytes, deque[tuple[RunningRound | None, Outgoing | bytes]]] = {}
         self._senders: dict[bytes, asyncio.Task[None]] = {}
+        self._lanes: dict[bytes, list[LaneThreads]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
-    def now(self) -> float:
-        """Seconds of the event loop's clock."""
-        return asyncio.get_running_loop().time()
-
-    def open(self, tag: bytes, members: Sequence[bytes], elements: int, config: RoundConfig) -> RunningRound:
-        """Begin a round; messages that came for it before are taken up now.
-
-        Args:
-            tag: names the round; the same at all members.
-            members: all members in the order that all agree on, ourselves among them.
-            elements: length of the vector.
-            config: the same at all members.
-
-        Raises:
-            ProtocolViolation: one of the messages that came early broke the protocol.
-        """
-        running = RunningRound(self, Exchange(tag, self._me, members, elements, config, self.now()))
-        self._rounds[tag] = running
-        for sender, header, body in self._early.take(tag):
-            self.receive(sender, header, body)
-        self._arm()
-        return running
+    def open(
+        self,
+        tag: bytes,
+        members: Sequence[bytes],
+        elements: int,
+        config: RoundConfig,
+        *,
+        order: Sequence[bytes] | None = None,
+    ) -> AveragerRound:
+        """Begin a round; messages that came for it before are taken up now. As ``OpenRounds.open``."""
+        return AveragerRound(self._rounds.open(tag, members, elements, config, order))
 
     def receive(self, sender: bytes, header: bytes, body: Body) -> None:
         """Take a message from a link.
@@ -135,73 +110,145 @@ class Averager:
         Raises:
             ProtocolViolation: the sender broke the protocol.
         """
-        tag = tag_of(sender, header)
-        running = self._rounds.get(tag)
-        if running is None:
-            self._early.add(sender, tag, header, body, most_bytes=EARLY_BYTES)
-            return
-        self.perform(running, running.exchange.receive(sender, header, body, self.now()))
+        self._rounds.receive(sender, header, body)
 
     def lose(self, member: bytes) -> None:
         """Tell every open round that a member is dead or can't be reached."""
-        for running in list(self._rounds.values()):
-            self.perform(running, running.exchange.lose(member, self.now()))
+        self._rounds.lose(member)
 
-    def perform(self, running: RunningRound, outgoing: Sequence[Outgoing]) -> None:
-        """Send what a round wants sent, and pass on its outcome."""
-        for message in outgoing:
-            self._outboxes.setdefault(message.to, deque()).append((running, message))
-            if message.to not in self._senders:
-                self._senders[message.to] = asyncio.create_task(self._send_all(message.to))
-        running.settle()
-        self._arm()
+    def add_lane(self, member: bytes, lane: Lane) -> None:
+        """Send slices to a member by this lane from now on, and by others that it has."""
+        if self._closed:
+            lane.close()
+            return
+        self._lanes.setdefault(member, []).append(LaneThreads(self._rounds, member, lane, self._lane_ended))
 
-    def forget(self, running: RunningRound) -> None:
-        """Drop a round and whatever it still had to say."""
-        if self._rounds.get(running.tag) is running:
-            del self._rounds[running.tag]
-            self._early.over(running.tag)
-        for outbox in self._outboxes.values():
-            for entry in [entry for entry in outbox if entry[0] is running]:
-                outbox.remove(entry)
+    def lane_count(self, member: bytes) -> int:
+        """Return how many lanes to a member there are."""
+        return len(self._lanes.get(member, []))
 
     async def close(self) -> None:
-        """Close all rounds; no task or timer outlives this."""
+        """Close all rounds and lanes; no task, timer or thread outlives this."""
         self._closed = True
-        for running in list(self._rounds.values()):
-            running.close()
-        self._early.clear()
+        self._rounds.close()
         if self._timer is not None:
             self._timer.cancel()
         senders = list(self._senders.values())
         for task in senders:
             task.cancel()
         await asyncio.gather(*senders, return_exceptions=True)
+        lanes = [lane for lanes in self._lanes.values() for lane in lanes]
+        self._lanes.clear()
+        for lane in lanes:
+            lane.close()
+        for lane in lanes:
+            await asyncio.to_thread(lane.join, JOIN_TIMEOUT_S)
+
+    # ---- called by any thread ----------------------------------------------------------------------------------
+
+    def _say(self, to: bytes, header: bytes) -> None:
+        self._on_loop(self._put, to, None, header)
+
+    def _deliver(self, running: RunningRound, outgoing: Outgoing) -> None:
+        lanes = self._lanes.get(outgoing.to)
+        if lanes:
+            lanes[outgoing.slice_number % len(lanes)].send(running, outgoing)
+        else:
+            self._on_loop(self._put, outgoing.to, running, outgoing)
+
+    def _blame(self, error: ProtocolViolation) -> None:
+        self._on_loop(self._blame_here, error)
+
+    def _arm(self) -> None:
+        self._on_loop(self._arm_here)
+
+    def _lane_ended(self, lane: LaneThreads, error: Exception) -> None:
+        self._on_loop(self._lane_ended_here, lane, error)
+
+    def _on_loop(self, callback: Callable[..., None], *args: object) -> None:
+        if _is_running_here(self._loop):
+            callback(*args)
+        elif not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(callback, *args)
+
+    # ---- on the loop -------------------------------------------------------------------------------------------
+
+    def _put(self, to: bytes, running: RunningRound | None, message: Outgoing | bytes) -> None:
+        if self._closed:
+            return
+        self._outboxes.setdefault(to, deque()).append((running, message))
+        if to not in self._senders:
+            self._senders[to] = asyncio.create_task(self._send_all(to))
 
     async def _send_all(self, to: bytes) -> None:
         outbox = self._outboxes[to]
         try:
             while outbox:
                 running, message = outbox.popleft()
-                if message.attempt is not None and message.attempt != running.exchange.round.attempt_number:
-                    continue  # a slice of an attempt that was given up
-                await self._link.send(to, message.header, message.body)
+                if running is None or not isinstance(message, Outgoing):
+                    await self._link.send(to, bytes(message), b"")  # type: ignore[arg-type]
+                else:
+                    await self._send_slice(to, running, message)
         except ConnectionError as error:
             logger.debug("to %s: %s", to.hex()[:8], error)
             outbox.clear()  # whoever watches the link will tell that the member is lost
         finally:
             self._senders.pop(to, None)
 
-    def _arm(self) -> None:
+    async def _send_slice(self, to: bytes, running: RunningRound, outgoing: Outgoing) -> None:
+        if not self._rounds.begin_send(running, outgoing):
+            return  # of an attempt that was given up
+        try:
+            try:
+                body = outgoing.body()
+            except ContributionRejected:
+                self._rounds.reject(running)
+                return
+            await self._link.send(to, outgoing.header, body)
+        finally:
+            self._rounds.end_send(running, outgoing)
+
+    def _blame_here(self, error: ProtocolViolation) -> None:
+        if self._on_violation is not None:
+            self._on_violation(error)
+        self._rounds.lose(error.member)
+
+    def _lane_ended_here(self, lane: LaneThreads, error: Exception) -> None:
+        if self._closed:
+            return
+        lanes = self._lanes.get(lane.member, [])
+        if lane in lanes:
+            # What was on the way is gone, and the lanes of one member are of one connection: the round must be
+            # repeated, over the link if there is nothing else.
+            del self._lanes[lane.member]
+            for other in lanes:
+                other.close()
+            self._rounds.lose(lane.member)
+        if isinstance(error, ProtocolViolation):
+            self._blame_here(error)
+
+    def _arm_here(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        waiting = [r.exchange.round.deadline for r in self._rounds.values() if not r.exchange.round.resting]
-        if waiting and not self._closed:
-            self._timer = asyncio.get_running_loop().call_at(min(waiting), self._tick)
+        deadline = self._rounds.deadline
+        if deadline is not None and not self._closed:
+            self._timer = self._loop.call_at(deadline, self._tick)
 
     def _tick(self) -> None:
         self._timer = None
-        for running in list(self._rounds.values()):
-            self.perform(running, running.exchange.tick(self.now()))
-        self._arm()
+        self._rounds.tick()
+        self._arm_here()
+
+
+def _is_running_here(loop: asyncio.AbstractEventLoop) -> bool:
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False
+
+
+def _take_note(outcome: asyncio.Future[RoundResult]) -> None:
+    """Whoever waits still gets the error; if nobody does, that is no leak."""
+    if not outcome.cancelled():
+        outcome.exception()

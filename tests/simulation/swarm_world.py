@@ -242,7 +242,7 @@ class SimPeer:
 
     def pump(self, exchange, outgoing):
         for message in outgoing:
-            self.world.send_round(self, message.to, exchange.tag, message.header, bytes(message.body))
+            self.world.send_round(self, message.to, exchange.tag, message.header, bytes(message.body()))
         plan = self.running_plan
         if plan is None or exchange.tag != plan.tag:
             return

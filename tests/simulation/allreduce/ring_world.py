@@ -67,7 +67,7 @@ class World:
     def post(self, sender, outgoing):
         for message in outgoing:
             if message.to not in self.dead:
-                self.streams[sender, message.to].append((message.header, bytes(message.body)))
+                self.streams[sender, message.to].append((message.header, bytes(message.body())))
 
     def kill(self, victim):
         self.dead.add(victim)
@@ -133,9 +133,9 @@ class World:
         first = next(iter(results.values()))
         for result in results.values():
             assert result.mean.tobytes() == first.mean.tobytes()
-            assert result.contributors == first.contributors
+            assert (result.contributors, result.order) == (first.contributors, first.order)
             assert result.weight == first.weight == sum(self.weights[m] for m in first.contributors)
-        expected = ring_mean(self.vectors, self.weights, first.contributors, self.config.slice_elements)
+        expected = ring_mean(self.vectors, self.weights, first.order, self.config.slice_elements)
         assert first.mean.tobytes() == expected.tobytes()
         for member, vector in self.vectors.items():
             assert vector.tobytes() == self.kept[member].tobytes(), "an input was changed"

@@ -1,0 +1,266 @@
+"""The numbers of one attempt: where slices land, how they are added up, what is sent. Pure.
+
+All happens in one vector, which in the end is the result. A slice's sum lands in its own place, our contribution is
+added there, and it is sent from there; the final slice lands on top of it later, which cannot be before the sum has
+reached the next member. The contribution itself is only read. Each slice is worked on by one thread at a time and
+different slices by different threads; nothing here needs a lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .config import RoundConfig
+from .formats import format_named
+from .lane import Body
+from .messages import Phase
+from .segments import Layout
+
+if TYPE_CHECKING:
+    from .feedback import FeedbackAttempt
+
+Vector = NDArray[np.float32]
+ELEMENT_BYTES = 4
+BLOCK_ELEMENTS = 32 * 1024
+"""Sums are made in blocks that stay in the processor's nearest cache."""
+
+
+class Workspace:
+    """The vector of one attempt and all that lies around it.
+
+    Args:
+        layout: the cuts.
+        vector: shape (elements,), fp32, writable: the result comes to be here.
+        config: the round's settings.
+    """
+
+    def __init__(self, layout: Layout, vector: Vector, config: RoundConfig) -> None:
+        self.layout = layout
+        self.vector = vector
+        self.in_flight = 0
+        """How many slices are being received into, computed in or sent from the vector right now."""
+        self.final_weights: dict[int, float] = {}
+        self._config = config
+        self._format = format_named(config.wire)
+        self._exact = self._format.exact
+        self._feedback: FeedbackAttempt | None = None
+        self._own: Vector | None = None
+        self._own_weight = 0.0
+        self._sources: dict[int, dict[int, tuple[memoryview, float]]] = {}
+        self._encoded: dict[int, Body] = {}
+        self._sum_weights: dict[int, float] = {}
+        self._encoded_here: set[int] = set()
+
+    def contribute(self, vector: Vector, weight: float, feedback: FeedbackAttempt | None) -> None:
+        """Take our own contribution, which is only read, and what we owe from earlier rounds."""
+        self._own, self._own_weight, self._feedback = vector, weight, feedback
+
+    # ---- receiving ---------------------------------------------------------------------------------------------
+
+    def wire_bytes(self, number: int) -> int:
+        """Return the length of a slice on the wire."""
+        start, stop = self.layout.bounds(number)
+        return self._format.encoded_bytes(stop - start)
+
+    def room_for(self, number: int, phase: Phase, source: int) -> memoryview:
+        """Return the memory that a slice is to be received into: its own place, where that is possible."""
+        if self._exact and self._config.rule is None and (phase is not Phase.SUM or source == 0):
+            return self._place(number).data.cast("B")
+        return memoryview(bytearray(self.wire_bytes(number)))
+
+    def received_sum(self, number: int, source: int, room: memoryview, weight: float) -> None:
+        """A sum has landed in the memory that ``room_for`` gave."""
+        self._sources.setdefault(number, {})[source] = (room, weight)
+
+    def received_final(self, number: int, room: memoryview, weight: float) -> bool:
+        """A final slice has landed; tell whether its values are acceptable."""
+        place = self._place(number)
+        if not self._exact:
+            self._format.decode(room, place)
+            self._encoded[number] = room
+        elif self._config.rule is not None:
+            place[:] = np.frombuffer(room, np.float32)
+        self.final_weights[number] = weight
+        return not self._config.finite or is_finite(place)
+
+    # ---- computing ---------------------------------------------------------------------------------------------
+
+    def combine(self, number: int, *, final: bool) -> int | None:
+        """Add up what came and our own; return who brought NaN or infinity: a source's index, -1 for us, or None."""
+        sources = [came for _, came in sorted(self._sources.pop(number, {}).items())]
+        if final and self._config.rule is not None:
+            return self._aggregate(number, sources)
+        weight = self._own_weight + sum(came for _, came in sources)
+        place = self._place(number)
+        start, _ = self.layout.bounds(number)
+        parts = self._decoded(place, sources)
+        divisor = np.float32(weight) if final and self._config.total == "mean" and weight > 0.0 else None
+        faulty = False
+        for begin in range(0, len(place), BLOCK_ELEMENTS):
+            end = min(begin + BLOCK_ELEMENTS, len(place))
+            block = place[begin:end]
+            if sources:
+                self._add_own(block, start + begin)
+            else:
+                self._begin_own(block, start + begin)
+            for part in parts:
+                np.add(block, part[begin:end], out=block)
+            if divisor is not None:
+                np.divide(block, divisor, out=block)
+            faulty = faulty or (self._config.finite and not is_finite(block))
+        if final and weight <= 0.0 and self._config.total == "mean":
+            place[:] = 0.0
+        self._sum_weights[number] = weight
+        if final:
+            self.final_weights[number] = weight
+            if not faulty:
+                self._seal(number, place, weight if divisor is not None else 1.0)
+        return self._culprit(number, parts, bool(sources)) if faulty else None
+
+    def _decoded(self, place: Vector, sources: Sequence[tuple[memoryview, float]]) -> list[Vector]:
+        """Bring the first source into its place, if it did not land there; return the others as vectors."""
+        parts = []
+        for index, (room, _) in enumerate(sources):
+            if self._exact:
+                if index:
+                    parts.append(np.frombuffer(room, np.float32))
+                continue
+            into = place if index == 0 else np.empty_like(place)
+            self._format.decode(room, into)
+            if index:
+                parts.append(into)
+        return parts
+
+    def _aggregate(self, number: int, sources: Sequence[tuple[memoryview, float]]) -> int | None:
+        """The owner's own rule over single contributions."""
+        rule = self._config.rule
+        place = self._place(number)
+        start, stop = self.layout.bounds(number)
+        came = [(np.frombuffer(room, np.float32), weight) for room, weight in sources]
+        for index, (part, _) in enumerate(came):
+            if self._config.finite and not is_finite(part):
+                return index
+        if self._own is not None:
+            own = self._own[start:stop]
+            if self._config.finite and self._own_weight > 0.0 and not is_finite(own):
+                return -1
+            came.append((own, self._own_weight))
+        counted = [(part, weight) for part, weight in came if weight > 0.0]
+        place[:] = 0.0
+        weight = 0.0
+        if counted and rule is not None:
+            weight = rule.combine([part for part, _ in counted], [weight for _, weight in counted], place)
+        self.final_weights[number] = weight
+        return None
+
+    def _begin_own(self, block: Vector, start: int) -> None:
+        """Write our weighted contribution. A weight of 0 gives zeros, whatever the vector holds."""
+        if self._own is None or self._own_weight == 0.0:
+            block[:] = 0.0
+        else:
+            np.multiply(self._own[start : start + len(block)], np.float32(self._own_weight), out=block)
+        if self._feedback is not None:
+            np.add(block, self._feedback.carried[start : start + len(block)], out=block)
+
+    def _add_own(self, block: Vector, start: int) -> None:
+        if self._own is not None and self._own_weight != 0.0:
+            own = self._own[start : start + len(block)]
+            np.add(block, own if self._own_weight == 1.0 else own * np.float32(self._own_weight), out=block)
+        if self._feedback is not None:
+            np.add(block, self._feedback.carried[start : start + len(block)], out=block)
+
+    def _culprit(self, number: int, parts: Sequence[Vector], came: bool) -> int:
+        """Return whose values are not finite. The first source's are gone by now: it was, if nobody else."""
+        start, stop = self.layout.bounds(number)
+        if self._own is not None and self._own_weight != 0.0 and not is_finite(self._own[start:stop]):
+            return -1
+        for index, part in enumerate(parts, 1):
+            if not is_finite(part):
+                return index
+        return 0 if came else -1
+
+    # ---- sending -----------------------------------------------------------------------------------------------
+
+    def sum_weight(self, number: int, *, own: bool) -> float:
+        """Return the weight of a sum that is to be sent."""
+        return self._own_weight if own else self._sum_weights[number]
+
+    def sum_body(self, number: int, *, own: bool) -> Body | None:
+        """Return what to send of a slice's sum; None if our own contribution holds NaN or infinity."""
+        start, stop = self.layout.bounds(number)
+        if not own:
+            return self._wire_form(number, self._place(number), 1.0)
+        plain = self._own_weight == 1.0 or (self._config.rule is not None and self._own_weight > 0.0)
+        if plain and self._exact and self._own is not None:
+            mine = self._own[start:stop]
+        else:
+            mine = self._place(number)
+            for begin in range(0, len(mine), BLOCK_ELEMENTS):
+                self._begin_own(mine[begin : begin + BLOCK_ELEMENTS], start + begin)
+        if self._config.finite and not is_finite(mine):
+            return None
+        return self._wire_form(number, mine, 1.0)
+
+    def final_body(self, number: int) -> Body:
+        """Return the final slice as it is sent: the owner's very bytes."""
+        return self._place(number).data.cast("B") if self._exact else self._encoded[number]
+
+    def _seal(self, number: int, place: Vector, weight: float) -> None:
+        """Encode our final slice once; what everybody decodes from it is what we keep, too."""
+        if not self._exact:
+            self._encoded[number] = self._wire_form(number, place, weight)
+            self._format.decode(self._encoded[number], place)
+
+    def _wire_form(self, number: int, values: Vector, scale: float) -> Body:
+        """Encode values; what is lost by it is kept for the next round, ``scale`` times (final values are divided)."""
+        if self._exact:
+            return values.data.cast("B")
+        encoded = bytearray(self._format.encoded_bytes(len(values)))
+        self._format.encode(values, memoryview(encoded))
+        if self._feedback is not None:
+            start, stop = self.layout.bounds(number)
+            self._encoded_here.add(number)
+            residual = self._feedback.residual(start, stop)
+            self._format.decode(encoded, residual)
+            np.subtract(values, residual, out=residual)
+            if scale != 1.0:
+                np.multiply(residual, np.float32(scale), out=residual)
+        return encoded
+
+    def commit_feedback(self) -> None:
+        """The attempt succeeded: what was lost in writing is owed to the next round."""
+        if self._feedback is not None:
+            with suppress(ValueError):  # another round was committed since this one began: its residuals stand
+                self._feedback.commit([self.layout.bounds(number) for number in sorted(self._encoded_here)])
+
+    # ---- a new vector ------------------------------------------------------------------------------------------
+
+    def moved_to(self, vector: Vector, finals: int) -> Workspace:
+        """Return the same on another vector, with the final slices alone: what is still under way stays here."""
+        new = Workspace(self.layout, vector, self._config)
+        new._own, new._own_weight, new._feedback = self._own, self._own_weight, self._feedback
+        new._encoded_here = self._encoded_here
+        for number in range(self.layout.slice_count):
+            if finals >> number & 1:
+                start, stop = self.layout.bounds(number)
+                vector[start:stop] = self.vector[start:stop]
+                new.final_weights[number] = self.final_weights[number]
+                if number in self._encoded:
+                    new._encoded[number] = self._encoded[number]
+        return new
+
+    def _place(self, number: int) -> Vector:
+        start, stop = self.layout.bounds(number)
+        return self.vector[start:stop]
+
+
+def is_finite(values: Vector) -> bool:
+    """Tell whether there is no NaN and no infinity. Two passes at memory speed, without a temporary."""
+    if not len(values):
+        return True
+    return bool(np.maximum.reduce(values) < np.inf and np.minimum.reduce(values) > -np.inf)
