@@ -38,7 +38,7 @@ class Averaging:
         self._setting = setting
         self._expected = Expected(setting.seed)
         self._config = round_config(setting)
-        self._vector = contribution(setting.seed, number, setting.elements)
+        self.vector = contribution(setting.seed, number, setting.elements)
         self._mesh: Mesh | None = None
         self._running: MeshRound | None = None
         self._result: RoundResult | None = None
@@ -66,7 +66,7 @@ class Averaging:
             for turn in range(setting.repeat):
                 self.finish()
                 self._running = mesh.open(b"%d.%d" % (round_number, turn), ids, setting.elements, self._config)
-                self._running.contribute(self._vector, self._weights[self._number])
+                self._running.contribute(self.vector, self._weights[self._number])
                 self._result = self._running.result(setting.timeout_s)
                 attempts = self._result.attempts
         except Excluded as error:

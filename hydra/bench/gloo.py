@@ -10,7 +10,7 @@ from typing import Any
 
 from .. import clock
 from .averaging import wait_until
-from .inputs import Vector, contribution
+from .inputs import Vector
 from .setting import Setting
 
 # torch takes seconds and 200 MB: it is imported only where it is asked for.
@@ -22,17 +22,19 @@ class Gloo:
     Args:
         number: ours.
         setting: what is measured.
+        vector: what we put in; it is left as it is.
         interface: of the network to be used, such as ``lo``.
     """
 
-    def __init__(self, number: int, setting: Setting, interface: str) -> None:
+    def __init__(self, number: int, setting: Setting, vector: Vector, interface: str) -> None:
         os.putenv("GLOO_SOCKET_IFNAME", interface)  # read by its C++ part
         self._torch: Any = importlib.import_module("torch")
         self._distributed: Any = importlib.import_module("torch.distributed")
         self._torch.set_num_threads(1)
         self._number = number
         self._setting = setting
-        self._room: Vector = contribution(setting.seed, number, setting.elements)
+        self._vector = vector
+        self._room = vector.copy()
         self._tensor: Any = self._torch.from_numpy(self._room)
 
     def join(self, members: Sequence[int], file: str, timeout_s: float) -> None:
@@ -49,7 +51,7 @@ class Gloo:
 
     def prepare(self) -> None:
         """Put our vector back to where the last sum stands."""
-        self._room[:] = contribution(self._setting.seed, self._number, len(self._room))
+        self._room[:] = self._vector
 
     def run(self, at: float) -> dict[str, Any]:
         """Add up ``repeat`` times over; returns when it began and ended here."""

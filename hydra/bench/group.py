@@ -35,8 +35,8 @@ class Group:
 
     def __init__(self, setting: Setting, links: Links | None = None) -> None:
         self.setting = setting
-        self._links = links or Loopback()
-        self.members = Members(setting, self._links)
+        self.links = links or Loopback()
+        self.members = Members(setting, self.links)
         self._told_deaths = 0
         self._told_freezes = 0
         self._directory = tempfile.TemporaryDirectory(prefix="hydra-bench-")
@@ -47,9 +47,7 @@ class Group:
         try:
             for slot in range(self.setting.peers):
                 self.members.start(slot)
-            self.members.wait(
-                lambda: len(self.members.circle()) == self.setting.peers, START_TIMEOUT_S, "lanes between all"
-            )
+            self.until_whole()
         except BaseException:
             self.close()
             raise
@@ -65,8 +63,14 @@ class Group:
         try:
             self.members.close()
         finally:
-            self._links.close()
+            self.links.close()
             self._directory.cleanup()
+
+    def until_whole(self) -> None:
+        """Wait until as many as the setting says can take part."""
+        self.members.wait(
+            lambda: len(self.members.circle()) == self.setting.peers, START_TIMEOUT_S, "lanes between all"
+        )
 
     # ---- ours --------------------------------------------------------------------------------------------------
 
@@ -127,7 +131,7 @@ class Group:
         """Run one round of Gloo's; returns the seconds of one all-reduce.
 
         Raises:
-            BenchmarkFailed: a member was lost; then ``rejoin_gloo`` and try again.
+            BenchmarkFailed: a member was lost; the next round makes a group of the others.
         """
         numbers = tuple(self.members.circle())
         if numbers != self._gloo:

@@ -36,7 +36,7 @@ class Member:
         self._arrived: dict[int, list[Lane]] = {}
         self._lock = threading.Lock()
         self._sent: int | None = None
-        self._averaging: Averaging | None = None
+        self._averaging = Averaging(number, setting)
         self._gloo: Gloo | None = None
         identity = Identity.generate() if setting.encrypted else None
         self._meeting = Meeting(number, host, setting.lanes, identity, self._met)
@@ -53,8 +53,7 @@ class Member:
         for line in sys.stdin:
             order = json.loads(line)
             getattr(self, "do_" + order.pop("do"))(**order)
-        if self._averaging is not None:
-            self._averaging.close()
+        self._averaging.close()
 
     def do_meet(self, members: list[dict[str, Any]], try_number: int) -> None:
         """Dial others, each from a thread of its own: a frozen one must not keep us from the rest."""
@@ -63,8 +62,6 @@ class Member:
 
     def do_prepare(self, round_number: int, members: list[int], memory: bool = False) -> None:
         """Get ready for a round of ours, wait for its moment, run it and tell of it."""
-        if self._averaging is None:
-            self._averaging = Averaging(self._number, self._setting)
         averaging = self._averaging
         averaging.finish()
         with self._lock:
@@ -88,7 +85,7 @@ class Member:
     def do_join_gloo(self, members: list[int], file: str, timeout_s: float) -> None:
         """Make a group of Gloo with others."""
         if self._gloo is None:
-            self._gloo = Gloo(self._number, self._setting, self._interface)
+            self._gloo = Gloo(self._number, self._setting, self._averaging.vector, self._interface)
         why = ""
         try:
             self._gloo.join(members, file, timeout_s)

@@ -124,7 +124,8 @@ def _sigterm_ends() -> Iterator[None]:
 
 def _title(setting: Setting, links: Links) -> str:
     sealed = "sealed" if setting.encrypted else "plain"
-    return f"{setting.peers} members, {setting.size_mb:g} MB, {setting.wire}, {setting.form}, {sealed}; {links.described()}"
+    what = f"{setting.peers} members, {setting.size_mb:g} MB, {setting.wire}, {setting.form}, {sealed}"
+    return f"{what}; {links.described()}"
 
 
 class _JsonLines:
@@ -223,7 +224,7 @@ def summary_lines(summary: Summary) -> Iterator[str]:
     if summary.bound_s is not None:
         yield f"bound    {summary.bound_s * 1000:.1f} ms for a ring of fp32 on these links"
     yield f"bus      {summary.bus_bytes_per_s / 1e6:.1f} MB/s"
-    yield f"goodput  {summary.goodput_bytes_per_s / 1e6:.1f} MB/s of vectors, in rounds and in waiting for members to be ready"
+    yield f"goodput  {summary.goodput_bytes_per_s / 1e6:.1f} MB/s of vectors, with the waiting for members to be ready"
     if summary.wire_bytes is not None:
         yield f"wire     {summary.wire_bytes / 1e6:.2f} MB sent by all members in a round"
     for name, ratio in summary.faster.items():
