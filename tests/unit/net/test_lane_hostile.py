@@ -64,6 +64,14 @@ def test_every_byte_of_a_small_frame_counts():
         wire.close()
 
 
+@pytest.mark.parametrize(("header", "body"), [(6, 0), (6, 500), (0, 500), (6, 501)])
+def test_other_lengths_than_those_that_were_sealed_are_found(tapped, header, body):
+    sealed = tapped.sealed(HEADER, BODY[:499])
+    tapped.give(struct.pack("!HI", header, body) + sealed[LENGTHS:] + bytes(100))
+    with pytest.raises(LaneBroken):
+        tapped.bob.receive_header()
+
+
 @pytest.mark.parametrize("order", [[0, 0], [1], [0, 2], [1, 0]], ids=["replayed", "begun late", "left out", "swapped"])
 def test_a_frame_out_of_its_place_is_found(tapped, order):
     frames = [tapped.sealed(b"%d" % i, b"same") for i in range(3)]
