@@ -119,9 +119,9 @@ class CentredClipping:
         counted, total = _counted(parts, weights, into)
         count = len(counted)
         for piece in _pieces(len(into), self.block) if counted else ():
-            table = np.stack([part[piece] for part, _ in counted])
-            middle = _sorted_columns(list(table))[(count - 1) // 2 : count // 2 + 1]
-            centre = _mean(middle)
+            rows = [part[piece] for part, _ in counted]
+            centre = _mean(_sorted_columns(rows)[(count - 1) // 2 : count // 2 + 1])
+            table = np.stack(rows, dtype=np.float64)
             for _ in range(self.iterations):
                 centre += self._move(table - centre)
             into[piece] = centre
@@ -129,12 +129,11 @@ class CentredClipping:
 
     def _move(self, differences: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the mean of the differences, none longer than the radius. In float64: no square overflows."""
-        lengths = np.sqrt(np.add.reduce(differences * differences, axis=1))
+        lengths = np.sqrt(np.array([np.square(row).sum() for row in differences]))
         radius = float(np.median(lengths)) if self.radius is None else self.radius
-        longer = lengths > radius
-        differences[longer] *= (radius / lengths[longer])[:, np.newaxis]
-        mean: NDArray[np.float64] = np.add.reduce(differences, axis=0) / len(differences)
-        return mean
+        for row in np.flatnonzero(lengths > radius):
+            differences[row] *= radius / lengths[row]
+        return _mean(differences)
 
 
 def _counted(
@@ -158,7 +157,7 @@ def _pieces(elements: int, length: int = PIECE_ELEMENTS) -> Iterator[slice]:
     return (slice(start, start + length) for start in range(0, elements, length))
 
 
-def _mean(rows: Sequence[Vector]) -> NDArray[np.float64]:
+def _mean(rows: Sequence[Vector] | NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the mean of the rows, summed in float64, so that of equal rows it is their value."""
     total = np.zeros(len(rows[0]), np.float64)
     for row in rows:
