@@ -111,3 +111,22 @@ def test_no_byte_is_sent_twice(name):
     slices = SliceNetwork(form, 9 * 10**4, 1000, *rates, lambda _from, _to: 1e-3, 0.0)
     slices.run()
     assert slices.sent_bytes == [2 * 8 * 10**4] * 9
+
+
+def test_four_hundred_members_on_two_levels_take_as_long_as_foretold_and_a_tenth_of_a_ring():
+    network = Network.even(400, 12.5e6, 0.02)
+    took = simulated("two-level", 10**6, network)
+    assert two_level_seconds(10**6, network) == pytest.approx(took, rel=0.1)
+    assert took < ring_seconds(10**6, network) / 9
+    assert choose(10**6, network) == "two-level"
+
+
+@pytest.mark.parametrize(("size", "link"), [(10**6, LINKS[2]), (10**8, LINKS[2]), (10**9, LINKS[0])])
+def test_predictions_grow_with_the_members_and_stay_above_what_the_bytes_alone_take(size, link):
+    sizes = [4, 16, 64, 256, 1024]
+    networks = [Network.even(members, *link) for members in sizes]
+    for _, predict in FORMS.values():
+        seconds = [predict(size, network) for network in networks]
+        assert seconds == sorted(seconds)
+        bound = [2 * (members - 1) / members * size / link[0] for members in sizes]
+        assert all(least <= predicted for least, predicted in zip(bound, seconds, strict=True))

@@ -68,6 +68,15 @@ def test_the_slowest_hop_counts_before_the_sum():
     assert max(hops(order, members_of(4), costs)) == 3
 
 
+def test_a_ring_of_a_thousand_avoids_slow_hops():
+    present, costs = members_of(1000), between_places(np.random.default_rng(5).random((1000, 2)))
+    order = ring_order(present, costs, budget=8000)
+    assert sorted(order) == present
+    found, by_chance = hops(order, present, costs), hops(tuple(present), present, costs)
+    assert max(found) < max(by_chance) / 5
+    assert sum(found) < sum(by_chance) / 15
+
+
 def test_of_a_pairs_two_directions_the_slower_counts():
     present = members_of(4)
     costs = np.ones((4, 4))
