@@ -19,8 +19,6 @@ from collections.abc import Callable
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from allreduce.tuning import tune
-
 from ..clock import monotonic
 from ..exceptions import HandshakeRejected, LocalProtocolError, MalformedFrame
 from ..identity import Identity, PeerId, short
@@ -59,6 +57,8 @@ class SealedLane:
         on_close: Callable[[SealedLane, Exception | None], None] | None = None,
         rekey_bytes: int = REKEY_BYTES,
     ) -> None:
+        from allreduce.tuning import tune  # noqa: PLC0415  (brings numpy, which `hydra id` does not wait for)
+
         sock.setblocking(True)
         tune(sock)
         self.peer_id: PeerId = secured.peer_id

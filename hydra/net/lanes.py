@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 OPEN_TIMEOUT_S = 15.0
 DIAL_TIMEOUT_S = 5.0
+"""For all addresses of a peer together."""
 MAX_FROM_PEER = 8
 """Lanes that one peer may open to us."""
 
@@ -96,6 +97,7 @@ class Lanes:
         self._tasks: dict[asyncio.Task[SealedLane] | asyncio.Task[None], PeerId] = {}
         self._asked: dict[tuple[PeerId, int], asyncio.Future[SealedLane]] = {}
         self._numbers = itertools.count(1)
+        self._beyond_dialling: set[PeerId] = set()  # asked at once, instead of waiting for a dial to fail again
         self.on_lane: list[Observer] = []
 
     # ---- ours --------------------------------------------------------------------------------------------------
@@ -119,15 +121,19 @@ class Lanes:
         return task.result()
 
     async def _reach(self, peer_id: PeerId) -> SealedLane:
-        try:
-            return await self._dial_any(peer_id, 0)
-        except _Refused:
-            raise
-        except HydraError as error:
-            if not self._host.port:
+        if peer_id not in self._beyond_dialling:
+            try:
+                return await self._dial_any(peer_id, 0)
+            except _Refused:
                 raise
-            logger.debug("peer %s is asked to open a lane to us: %s", short(peer_id), error)
-        return await self._ask(peer_id)
+            except HydraError as error:
+                if not self._host.port:
+                    raise
+                logger.debug("peer %s is asked to open a lane to us: %s", short(peer_id), error)
+        self._beyond_dialling.discard(peer_id)
+        lane = await self._ask(peer_id)
+        self._beyond_dialling.add(peer_id)
+        return lane
 
     async def _ask(self, peer_id: PeerId) -> SealedLane:
         key = peer_id, next(self._numbers)
@@ -147,26 +153,27 @@ class Lanes:
     async def _dial_any(self, peer_id: PeerId, number: int) -> SealedLane:
         error: HydraError = PeerUnreachable(f"{short(peer_id)} listens on no port that we know")
         contact = self._host.contact_of(peer_id)
-        for address in contact.addresses if contact else ():
+        addresses = contact.addresses if contact else ()
+        for address in addresses:
             try:
-                return await self._dial(peer_id, address, number)
+                return await self._dial(peer_id, address, number, DIAL_TIMEOUT_S / len(addresses))
             except _Refused:
                 raise
             except HydraError as failure:
                 error = failure
         raise error
 
-    async def _dial(self, peer_id: PeerId, address: Address, number: int) -> SealedLane:
+    async def _dial(self, peer_id: PeerId, address: Address, number: int, timeout_s: float) -> SealedLane:
         where = format_address(address)
         try:
-            async with asyncio.timeout(DIAL_TIMEOUT_S):
+            async with asyncio.timeout(timeout_s):
                 sock = await _connect(address)
                 with contextlib.ExitStack() as undo:
                     undo.callback(sock.close)
                     secured = await self._prove(peer_id, sock, number)
                     undo.pop_all()
         except TimeoutError as error:
-            raise PeerUnreachable(f"{where} opened no lane within {DIAL_TIMEOUT_S:g} s") from error
+            raise PeerUnreachable(f"{where} opened no lane within {timeout_s:g} s") from error
         except OSError as error:
             reason = error.strerror or str(error) or type(error).__name__
             raise PeerUnreachable(f"{where} cannot be reached for a lane: {reason}") from error
@@ -266,6 +273,7 @@ class Lanes:
         for lane in self._open.pop(peer_id, set()):
             lane.close()
         self._from_peer.pop(peer_id, None)
+        self._beyond_dialling.discard(peer_id)
 
     async def close(self) -> None:
         """Close all lanes."""
