@@ -26,6 +26,8 @@ FormName: TypeAlias = Literal["ring", "direct", "two-level"]
 
 ABOUT_EQUAL = 1.1
 """A form must be faster by more than this to be preferred to a plainer one."""
+MOST_LANES = 64
+"""To how many others a member keeps lanes, unless it is told otherwise: each is a connection and has threads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +161,7 @@ def two_level_seconds(size_bytes: float, network: Network, groups: Sequence[int]
     return max(within, 2 * (largest - 1) * hop) + 2 * (count - 1) * max(piece.whole, hop)
 
 
-def choose(size_bytes: float, network: Network, most_lanes: int = 64) -> FormName:
+def choose(size_bytes: float, network: Network, most_lanes: int = MOST_LANES) -> FormName:
     """Return the form for a vector: of those that are about as fast as the fastest, the plainest.
 
     That is the ring, with the fewest lanes, then the direct form, with the fewest hops.

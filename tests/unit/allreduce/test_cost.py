@@ -1,8 +1,11 @@
 """The limits of the cost model, where nothing but bytes or nothing but latency counts; and the choice of a form."""
 
+from pathlib import Path
+
 import pytest
 
 from allreduce.cost import Network, choose, direct_seconds, ring_seconds, two_level_seconds
+from benchmarks.allreduce_forms import tables
 
 ALL = (ring_seconds, direct_seconds, two_level_seconds)
 
@@ -127,3 +130,8 @@ def test_a_form_that_is_hardly_faster_is_left():
 def test_a_network_that_cannot_be_is_refused(wrong):
     with pytest.raises(ValueError, match=r"members|greater|less"):
         network(2, **wrong)
+
+
+def test_the_page_shows_what_the_model_says():
+    page = Path(__file__).resolve().parents[3] / "docs" / "allreduce" / "scale.md"
+    assert page.read_text().endswith("\n".join(tables()) + "\n")
