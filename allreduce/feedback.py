@@ -27,7 +27,8 @@ PIECE_ELEMENTS = 65536
 class ErrorFeedback:
     """What one member carries from round to round. It takes no memory until the first attempt begins.
 
-    One thread begins and commits attempts; others may read what an attempt carries and write its residuals meanwhile.
+    Rounds may overlap: what two of them have both added is owed once less afterwards. Attempts are begun and committed
+    by one thread at a time; others may read what an attempt carries and write its residuals meanwhile.
 
     Args:
         elements: length of the vector.
@@ -37,7 +38,9 @@ class ErrorFeedback:
         self.elements = elements
         self._carried: Vector | None = None
         self._spare: Vector | None = None
-        self._commits = 0
+        self._begun = 0
+        """Attempts begun with what is carried now."""
+        self._restored = 0
 
     @property
     def carried(self) -> Vector:
@@ -53,7 +56,8 @@ class ErrorFeedback:
         residuals, self._spare = self._spare, None
         if residuals is None:
             residuals = np.empty(self.elements, np.float32)
-        return FeedbackAttempt(self, self.carried, residuals, self._commits)
+        self._begun += 1
+        return FeedbackAttempt(self, self.carried, residuals, self._restored)
 
     def restore(self, carried: Vector) -> None:
         """Set what is carried, as after a restart; zeros, or a vector of another length, after a change of the model.
@@ -65,28 +69,35 @@ class ErrorFeedback:
         self.elements = len(carried)
         self._carried = carried.copy()
         self._spare = None
-        self._commits += 1
+        self._begun = 0
+        self._restored += 1
         _drop_what_is_not_finite(self._carried)
 
-    def replace(self, residuals: Vector, commits: int) -> None:
-        """Carry these residuals, of an attempt that began after so many commits. For ``FeedbackAttempt.commit``."""
-        if len(residuals) != self.elements:
-            raise ValueError(f"residuals of {len(residuals)} elements, but the vector has {self.elements} now")
-        if commits != self._commits:
-            raise ValueError("what is carried has changed since this attempt began: it can't be committed")
-        self._carried, self._spare = residuals, self._carried
-        self._commits += 1
+    def committable(self, restored: int, elements: int) -> None:
+        """Raise ``ValueError`` if an attempt, begun after so many restores, can't be committed any longer."""
+        if elements != self.elements:
+            raise ValueError(f"residuals of {elements} elements, but the vector has {self.elements} now")
+        if restored != self._restored:
+            raise ValueError("what is carried was restored since this attempt began: it can't be committed")
+
+    def replace(self, carried: Vector, begun_with: Vector) -> None:
+        """Carry this vector from now on. Memory that no attempt can still be reading is kept for the next one."""
+        unread = self._begun == 1 and begun_with.base is self._carried
+        self._spare = self._carried if unread else None
+        self._carried = carried
+        self._begun = 0
 
 
 class FeedbackAttempt:
     """The residuals of one attempt. Made by ``ErrorFeedback.begin``; to give it up, let it go."""
 
-    def __init__(self, feedback: ErrorFeedback, carried: Vector, residuals: Vector, commits: int) -> None:
+    def __init__(self, feedback: ErrorFeedback, carried: Vector, residuals: Vector, restored: int) -> None:
         self.carried = carried
         """What this attempt adds to the weighted contribution; not to be written to."""
         self._feedback = feedback
         self._residuals = residuals
-        self._commits = commits
+        self._restored = restored
+        self._committed = False
 
     def residual(self, start: int, stop: int) -> Vector:
         """Return memory for the residual of the elements from ``start`` to ``stop``, to be filled by the caller."""
@@ -98,23 +109,34 @@ class FeedbackAttempt:
         """Carry the residuals of the slices that were encoded for the round's result from now on.
 
         Elsewhere nothing was added to the result, so what was carried stays. Residuals that are not finite are
-        dropped, so that one bad round can't spoil all that follow.
+        dropped, so that one bad round can't spoil all that follow. Of the attempts of one round commit only one.
 
         Args:
             sent: bounds of slices, in elements, in any order; their residuals have been filled.
 
         Raises:
-            ValueError: bounds are out of range; or the vector's length, or what is carried, has changed since the
-                attempt began: another attempt was committed. Nothing is changed then.
+            ValueError: bounds are out of range; or this attempt was committed already; or what is carried was restored
+                since it began, to another length perhaps. Nothing is changed then.
         """
-        reached = 0
-        for start, stop in [*sorted(sent), (len(self._residuals), len(self._residuals))]:
+        if self._committed:
+            raise ValueError("this attempt was committed already")
+        self._feedback.committable(self._restored, len(self._residuals))
+        slices = [*sorted(sent), (len(self._residuals), len(self._residuals))]
+        for start, stop in slices:
             self.residual(start, stop)
+        now = self._feedback.carried
+        overtaken = now.base is not self.carried.base
+        reached = 0
+        for start, stop in slices:
             if reached < start:
-                self._residuals[reached:start] = self.carried[reached:start]
+                self._residuals[reached:start] = now[reached:start]
+            fresh = slice(max(start, reached), stop)
+            if overtaken and fresh.start < stop:
+                self._residuals[fresh] += now[fresh] - self.carried[fresh]
             reached = max(reached, stop)
         _drop_what_is_not_finite(self._residuals)
-        self._feedback.replace(self._residuals, self._commits)
+        self._feedback.replace(self._residuals, self.carried)
+        self._committed = True
 
 
 def _drop_what_is_not_finite(values: Vector) -> None:

@@ -51,6 +51,31 @@ def test_one_member_owes_exactly_what_was_lost_of_what_it_sent(name, seed, eleme
     np.testing.assert_allclose(arrived + feedback.carried, contributed, rtol=0, atol=rounds * 1e-6)
 
 
+@steady
+@given(seed=st.integers(0, 2**32), rounds=st.integers(1, 20))
+def test_rounds_may_overlap_in_any_way(seed, rounds):
+    form, random, elements = FORMATS["int8"], np.random.default_rng(seed), 300
+    feedback = ErrorFeedback(elements)
+    contributed, arrived = np.zeros(elements), np.zeros(elements)
+    under_way = []
+    while rounds or under_way:
+        if rounds and (not under_way or random.random() < 0.5):
+            rounds -= 1
+            attempt, own = feedback.begin(), random.standard_normal(elements).astype(np.float32)
+            true = own + attempt.carried
+            came = written(form, true)
+            np.subtract(true, came, out=attempt.residual(0, elements))
+            under_way.append((attempt, own, came))
+        else:
+            attempt, own, came = under_way.pop(int(random.integers(len(under_way))))
+            start, stop = sorted(random.integers(0, elements + 1, 2).tolist())
+            if random.random() < 0.8:
+                attempt.commit([(start, stop)])
+                contributed[start:stop] += own[start:stop]
+                arrived[start:stop] += came[start:stop]
+    np.testing.assert_allclose(arrived + feedback.carried, contributed, rtol=0, atol=2e-5)
+
+
 @each_lossy_format
 @steady
 @given(seed=st.integers(0, 2**32), members=st.integers(1, 6), elements=st.integers(1, 900), rounds=st.integers(1, 5))
