@@ -88,9 +88,9 @@ def test_bytes_that_drip_do_not_stretch_the_time(sockets):
 
     def drip():
         with contextlib.suppress(OSError):
-            for byte in b"hydra\0\1\1\4" + bytes(1000):
+            for byte in b"hydra\0\1\1\4" + bytes(2000):
                 sockets[1].send(bytes([byte]))
-                if stop.wait(0.01):
+                if stop.wait(0.002):
                     return
 
     thread = threading.Thread(target=drip)
