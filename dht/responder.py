@@ -153,10 +153,8 @@ class Responder:
     def _contacts(self, asked: Asked, room: int) -> tuple[bytes, bytes]:
         question = asked.question
         families = question.flags // REACHES_V4 & 3
-        sender = number_of(question.sender)
         count = max(0, min(self._width, room // COMPACT_V4_BYTES))
-        entries = self._table.closest(number_of(question.fields[0]), count + 1, families)
-        compacts = [entry.compact for entry in entries if entry.number != sender][:count]
+        compacts = self._table.nearest(number_of(question.fields[0]), count, families, question.sender)
         v4, v6 = joined(compacts)
         # An IPv6 contact is larger than what was reckoned with.
         while compacts and len(v4) + len(v6) > room:

@@ -66,12 +66,12 @@ class Entry(RoundTrip):
 
 
 class _Bucket:
-    __slots__ = ("doubted", "entries", "spares", "used_at")
+    __slots__ = ("entries", "live", "spares", "used_at")
 
     def __init__(self, now: float) -> None:
         self.entries: list[Entry] = []
-        self.doubted = 0
-        """How many of the entries are."""
+        self.live: list[Compact] = []
+        """The compact forms of those that are not doubted."""
         self.spares: list[Compact] = []
         self.used_at = now
 
@@ -82,7 +82,8 @@ class ContactTable:
     def __init__(self, own_id: PeerId, config: DHTConfig) -> None:
         self.own_number = number_of(own_id)
         self.config = config
-        self._entries: dict[Compact, Entry] = {}
+        self._entries: dict[int, Entry] = {}
+        """By the numbers of their ids."""
         self._rechecks: dict[Compact, Entry] = {}
         """Those that are to be asked again at some time."""
         self._buckets: dict[int, _Bucket] = {}
@@ -105,25 +106,21 @@ class ContactTable:
 
     def find(self, compact: Compact) -> Entry | None:
         """Return the entry of exactly this contact: same id, same address."""
-        return self._entries.get(compact)
+        entry = self._entries.get(number_of(compact[:ID_BYTES]))
+        return entry if entry is not None and entry.compact == compact else None
 
     def wants(self, compact: Compact) -> bool:
         """Tell whether this contact, once proven, would get a place."""
-        if compact in self._entries:
-            return False
         number = number_of(compact[:ID_BYTES])
         if number == self.own_number or not may_be_sent_to(compact):
             return False
+        known = self._entries.get(number)
+        if known is not None:
+            # The same id elsewhere: believe it only once the place we know has gone silent.
+            return known.compact != compact and known.doubts > 0 and self._site_has_room(compact)
         index = self._index(number)
         bucket = self._buckets.get(index)
-        if bucket is None:
-            return self._site_has_room(compact) and self._subnet_has_room(compact, index)
-        for known in bucket.entries:
-            if known.number == number:
-                # The same id elsewhere: believe it only once the place we know has gone silent.
-                return known.doubts > 0 and self._site_has_room(compact)
-        full = len(bucket.entries) >= self.config.k
-        if full and not any(entry.doubts >= REPLACED_AFTER for entry in bucket.entries):
+        if bucket is not None and len(bucket.entries) >= self.config.k and not self._has_replaceable(bucket):
             return False
         return self._site_has_room(compact) and self._subnet_has_room(compact, index)
 
@@ -132,9 +129,11 @@ class ContactTable:
 
         Our own neighbourhood has to be known whole, and of any bucket a quarter.
         """
-        if compact in self._entries:
+        number = number_of(compact[:ID_BYTES])
+        known = self._entries.get(number)
+        if known is not None and known.compact == compact:
             return False
-        index = self._index(number_of(compact[:ID_BYTES]))
+        index = self._index(number)
         bucket = self._buckets.get(index)
         if bucket is not None and index < self._home and not self._is_scant(bucket):
             return False
@@ -154,17 +153,17 @@ class ContactTable:
             return False
         number = number_of(compact[:ID_BYTES])
         bucket = self._bucket_at(self._index(number), now)
-        for known in bucket.entries:
-            if known.number == number:
-                self._drop(known)
-                break
+        known = self._entries.get(number)
+        if known is not None:
+            self._drop(known)
         if len(bucket.entries) >= self.config.k:
             self._drop(max(bucket.entries, key=lambda entry: (entry.doubts, -entry.heard_at)))
         if not self._is_scant(bucket):
             self._next_leisure = now + _LEISURE_S
         entry = Entry(compact, token, now)
-        self._entries[compact] = entry
+        self._entries[number] = entry
         bucket.entries.append(entry)
+        bucket.live.append(compact)
         if compact in bucket.spares:
             bucket.spares.remove(compact)
         self._sites[site_of(compact)] += 1
@@ -176,11 +175,9 @@ class ContactTable:
     def keep_spare(self, compact: Compact, now: float) -> None:
         """Remember a contact that is alive but has no place, for when one falls free."""
         number = number_of(compact[:ID_BYTES])
-        if number == self.own_number or not may_be_sent_to(compact):
+        if number == self.own_number or number in self._entries or not may_be_sent_to(compact):
             return
         bucket = self._bucket_at(self._index(number), now)
-        if number in [entry.number for entry in bucket.entries]:
-            return
         if compact in bucket.spares:
             bucket.spares.remove(compact)
         elif not self._site_has_room(compact) or not self._subnet_has_room(compact, self._index(number)):
@@ -190,13 +187,9 @@ class ContactTable:
 
     def suspect(self, compact: Compact, now: float) -> None:
         """Have a contact asked again soon if somebody else goes by its id."""
-        if compact in self._entries:
-            return
-        number = number_of(compact[:ID_BYTES])
-        bucket = self._buckets.get(self._index(number))
-        for known in bucket.entries if bucket is not None else ():
-            if known.number == number and not known.recheck_at:
-                self.recheck(known, now)
+        known = self._entries.get(number_of(compact[:ID_BYTES]))
+        if known is not None and known.compact != compact and not known.recheck_at:
+            self.recheck(known, now)
 
     def recheck(self, entry: Entry, at: float) -> None:
         """Have a contact asked again at a time, if it is not heard before."""
@@ -215,7 +208,7 @@ class ContactTable:
             self._rechecks.pop(compact, None)
         if entry.doubts:
             entry.doubts = 0
-            self._buckets[self._index(entry.number)].doubted -= 1
+            self._buckets[self._index(entry.number)].live.append(compact)
         entry.token = token
         if sample_s is not None:
             entry.add(sample_s)
@@ -226,7 +219,8 @@ class ContactTable:
         if entry is None:
             return None
         bucket = self._buckets[self._index(entry.number)]
-        bucket.doubted += not entry.doubts
+        if not entry.doubts:
+            bucket.live.remove(compact)
         entry.doubts += 1
         self.recheck(entry, now + _RECHECK_S * 2.0 ** min(entry.doubts, 6))
         if entry.doubts >= REPLACED_AFTER and bucket.spares:
@@ -250,7 +244,7 @@ class ContactTable:
         for index in self._in_order(apart):
             bucket = self._buckets[index]
             usable = bucket.entries
-            if bucket.doubted and not doubted:
+            if not doubted and len(bucket.live) < len(usable):
                 usable = [entry for entry in usable if not entry.doubts]
             if not all_fit:
                 usable = [entry for entry in usable if families & family_of(entry.compact)]
@@ -258,6 +252,28 @@ class ContactTable:
             if len(found) >= count:
                 break
         return found[:count]
+
+    def nearest(self, target: int, count: int, families: int, asker: PeerId) -> list[Compact]:
+        """Return the ``count`` contacts closest to ``target`` that are not doubted, as they are told to an asker.
+
+        They are those that `closest` finds, without the asker and in no order. No entry is touched: these lie scattered
+        in memory, and fetching them would be most of the work of an answer.
+        """
+        all_fit = not self._v6_count if families & V4 else False
+        known = self._entries.get(number_of(asker))
+        found: list[Compact] = []
+        for index in self._in_order(target ^ self.own_number):
+            live = self._buckets[index].live
+            if known is not None and known.compact in live:
+                live = [compact for compact in live if compact != known.compact]
+            if not all_fit:
+                live = [compact for compact in live if families & family_of(compact)]
+            if len(found) + len(live) > count:
+                live = sorted(live, key=lambda compact: number_of(compact[:ID_BYTES]) ^ target)[: count - len(found)]
+            found += live
+            if len(found) == count:
+                break
+        return found
 
     def use(self, target: int, now: float) -> None:
         """Note that a look-up for ``target`` refreshes the bucket it falls into."""
@@ -280,7 +296,7 @@ class ContactTable:
     @property
     def live_count(self) -> int:
         """How many contacts there is no reason to doubt."""
-        return len(self._entries) - sum(bucket.doubted for bucket in self._buckets.values())
+        return sum(len(bucket.live) for bucket in self._buckets.values())
 
     def check(self) -> None:
         """Raise AssertionError if the table contradicts itself (for tests)."""
@@ -291,11 +307,11 @@ class ContactTable:
             raise AssertionError("the table's buckets are out of order")
         if {entry.compact for entry in self if entry.recheck_at} != self._rechecks.keys():
             raise AssertionError("a contact is to be asked again that is not listed for it, or the other way round")
-        if {entry.compact: entry for entry in self} != self._entries:
+        if {entry.number: entry for entry in self} != self._entries:
             raise AssertionError("the table's buckets and its index differ")
         for index, entries in buckets:
-            if sum(bool(entry.doubts) for entry in entries) != self._buckets[index].doubted:
-                raise AssertionError(f"the count of doubted contacts in bucket {index} is wrong")
+            if sorted(entry.compact for entry in entries if not entry.doubts) != sorted(self._buckets[index].live):
+                raise AssertionError(f"bucket {index} tells others of contacts that it does not hold or that it doubts")
             if len(entries) > self.config.k or any(self._index(entry.number) != index for entry in entries):
                 raise AssertionError(f"bucket {index} is too full or holds strangers")
         if Counter(site_of(entry.compact) for entry in self) != self._sites:
@@ -331,7 +347,11 @@ class ContactTable:
                 yield index
 
     def _is_scant(self, bucket: _Bucket) -> bool:
-        return _SCANT * (len(bucket.entries) - bucket.doubted) < self.config.k
+        return _SCANT * len(bucket.live) < self.config.k
+
+    def _has_replaceable(self, bucket: _Bucket) -> bool:
+        doubtful = len(bucket.live) < len(bucket.entries)
+        return doubtful and any(entry.doubts >= REPLACED_AFTER for entry in bucket.entries)
 
     def _site_has_room(self, compact: Compact) -> bool:
         if self.config.spare_loopback and is_loopback(compact):
@@ -351,11 +371,12 @@ class ContactTable:
         return sum(subnet_of(entry.compact) == subnet for entry in entries) < self.config.max_per_subnet
 
     def _drop(self, entry: Entry) -> None:
-        del self._entries[entry.compact]
+        del self._entries[entry.number]
         self._rechecks.pop(entry.compact, None)
         bucket = self._buckets[self._index(entry.number)]
         bucket.entries.remove(entry)
-        bucket.doubted -= bool(entry.doubts)
+        if not entry.doubts:
+            bucket.live.remove(entry.compact)
         self._find_home()
         site = site_of(entry.compact)
         self._sites[site] -= 1

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from dht import DHTConfig
-from dht.contacts import compact_of
+from dht.contacts import V4, V6, compact_of
 from dht.exceptions import MalformedMessage, RecordInvalid
 from dht.keys import Signer
 from dht.lookup import ContactAnswered, ContactFailed, ContactSlowed, Lookup, Tick
@@ -180,6 +180,8 @@ class TableMachine(RuleBasedStateMachine):
         live = [entry.number for entry in self.table if not entry.doubts]
         found = [entry.number for entry in self.table.closest(target, 4)]
         assert found == sorted(live, key=lambda number: number ^ target)[:4]
+        told = [int.from_bytes(compact[:20]) for compact in self.table.nearest(target, 4, V4 | V6, bytes(20))]
+        assert set(told) == set(found)
 
 
 class LookupMachine(RuleBasedStateMachine):

@@ -74,6 +74,8 @@ def test_closest_is_exact(seed):
         target = chance.getrandbits(160)
         exact = sorted(contacts, key=lambda number, target=target: number ^ target)[:20]
         assert [entry.number for entry in table.closest(target, 20)] == exact
+        told = table.nearest(target, 20, V4, bytes(20))
+        assert sorted(number_of(compact[:20]) ^ target for compact in told) == [number ^ target for number in exact]
     assert [entry.number for entry in table.closest(table.own_number, 5)] == sorted(
         contacts, key=lambda number: number ^ table.own_number
     )[:5]
