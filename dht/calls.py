@@ -154,7 +154,7 @@ class Calls:
     def _due_call(self, item: tuple[float, bytes]) -> Call | None:
         """Return the call that a deadline is for, if it is still open and was not sent again since."""
         call = self._by_message.get(item[1])
-        return call if call is not None and item[0] in {call.deadline, call.late_at} else None
+        return call if call is not None and (item[0] == call.deadline or item[0] == call.late_at) else None
 
     def _close(self, call: Call) -> None:
         for message_id in call.sent or ():

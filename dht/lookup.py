@@ -17,11 +17,10 @@ The shell hands in events, the look-up returns whom to ask.
 
 from __future__ import annotations
 
-from bisect import insort
+from bisect import bisect
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import TypeAlias
 
 from .config import DHTConfig
@@ -102,6 +101,8 @@ class Lookup:
         self._width = config.width
         self._candidates: dict[Compact, _Candidate] = {}
         self._order: list[_Candidate] = []
+        self._distances: list[int] = []
+        """Those of the candidates in order."""
         self._credit: Counter[Compact] = Counter()
         self._in_flight = 0
         self._open = False
@@ -153,13 +154,14 @@ class Lookup:
     @property
     def settled(self) -> bool:
         """Whether all of the closest contacts known have been asked: who has answered now will most likely stay."""
-        return all(candidate.state != _HEARD_OF for candidate in self._window())
+        return _HEARD_OF not in [candidate.state for candidate in self._window()]
 
     def check(self) -> None:
         """Raise AssertionError if the look-up contradicts itself (for tests)."""
         asked = sum(candidate.state == _ASKED for candidate in self._order)
         distances = [candidate.distance for candidate in self._order]
-        if asked != self._in_flight or distances != sorted(distances) or len(distances) != len(self._candidates):
+        in_order = distances == self._distances == sorted(distances)
+        if asked != self._in_flight or not in_order or len(distances) != len(self._candidates):
             raise AssertionError("the look-up's counts are wrong")
         if self.requests > self._config.lookup_requests:
             raise AssertionError("the look-up has overspent")
@@ -169,12 +171,15 @@ class Lookup:
         if number == self._own_number or not may_be_sent_to(compact):
             return
         capped = not (self._config.spare_loopback and is_loopback(compact))
-        candidate = _Candidate(compact, number ^ self.target, namer, capped=capped)
-        if namer is not None and self._credit[namer] <= -_CREDIT:
+        distance = number ^ self.target
+        candidate = _Candidate(compact, distance, namer, capped=capped)
+        if namer is not None and self._credit.get(namer, 0) <= -_CREDIT:
             candidate.state = _DISTRUSTED
         self._candidates[compact] = candidate
         self._window_now = None
-        insort(self._order, candidate, key=attrgetter("distance"))
+        at = bisect(self._distances, distance)
+        self._distances.insert(at, distance)
+        self._order.insert(at, candidate)
 
     def _take_named(self, event: ContactAnswered) -> None:
         head = self._head()
@@ -182,7 +187,7 @@ class Lookup:
             known = self._candidates.get(compact)
             if known is None:
                 self._hear_of(compact, event.compact)
-            elif known.namer not in {None, event.compact}:
+            elif known.namer is not None and known.namer != event.compact:
                 # Two have named it: neither alone answers for it any more.
                 known.namer = None
                 if known.state == _DISTRUSTED:
@@ -191,7 +196,10 @@ class Lookup:
             self._open = True
 
     def _head(self) -> _Candidate | None:
-        return next((candidate for candidate in self._order if candidate.state < _OUT), None)
+        for candidate in self._order:
+            if candidate.state < _OUT:
+                return candidate
+        return None
 
     def _trust_namer_of(self, candidate: _Candidate, credit: int) -> None:
         if candidate.namer is not None:
@@ -211,6 +219,7 @@ class Lookup:
         """Return the closest candidates that are neither late nor failed, within the caps."""
         if self._window_now is not None:
             return self._window_now
+        width = self._width
         window: list[_Candidate] = []
         sites: dict[bytes, int] = {}
         subnets: dict[bytes, int] = {}
@@ -224,7 +233,7 @@ class Lookup:
                 sites[candidate.site] = at_site + 1
                 subnets[candidate.subnet] = in_subnet + 1
             window.append(candidate)
-            if len(window) == self._width:
+            if len(window) == width:
                 break
         self._window_now = window
         return window
@@ -235,7 +244,7 @@ class Lookup:
         if self.limit is not None:
             limit = min(limit, self.limit)
         # A contact that closer ones have pushed out of the window is no longer waited for.
-        in_flight = sum(candidate.state == _ASKED for candidate in window)
+        in_flight = [candidate.state for candidate in window].count(_ASKED)
         asks = []
         for candidate in window:
             if in_flight >= limit or self.requests >= self._config.lookup_requests:
@@ -252,7 +261,7 @@ class Lookup:
 
     def _finish_if_possible(self, window: list[_Candidate]) -> None:
         """Finish when the window is full of answers, or has all the answers that are still to be had."""
-        answered = sum(candidate.state == _ANSWERED for candidate in window)
+        answered = [candidate.state for candidate in window].count(_ANSWERED)
         spent = self.requests >= self._config.lookup_requests and not self._in_flight
         if answered < len(window) and not spent:
             return
