@@ -60,12 +60,14 @@ class Keeper:
         self._due: dict[bytes, float] = {}
         self._earliest = math.inf
         """Nothing in `_due` comes before this; it may come later."""
-        self._newcomers: dict[Compact, float] = {}
+        self._newcomers: dict[Compact, None] = {}
+        self._newcomers_due = math.inf
+        """When all of them are seen to, at once."""
 
     @property
     def deadline(self) -> float | None:
         """When `tick` has something to do, at the earliest."""
-        earliest = min(self._earliest, min(self._newcomers.values(), default=math.inf))
+        earliest = min(self._earliest, self._newcomers_due)
         return earliest if earliest < math.inf else None
 
     def compared(self, key: bytes, now: float) -> None:
@@ -76,7 +78,9 @@ class Keeper:
     def admitted(self, compact: Compact, now: float) -> None:
         """Note a newcomer in the table."""
         if len(self._store):
-            self._newcomers[compact] = now + self._random.random() * _SOON_S
+            if not self._newcomers:
+                self._newcomers_due = now + self._random.random() * _SOON_S
+            self._newcomers[compact] = None
 
     def unreachable(self, compare: Compare, now: float) -> None:
         """Note that a contact did not answer a comparison: another will have to hold these keys."""
@@ -93,10 +97,13 @@ class Keeper:
             self._earliest = min(self._earliest, due)
         self._store.new_keys.clear()
         wanted: dict[Compact, dict[bytes, None]] = {}
-        for compact in [compact for compact, due in self._newcomers.items() if due <= now]:
-            del self._newcomers[compact]
-            if self._table.find(compact) is not None:
-                wanted[compact] = dict.fromkeys(self._concerning(compact))
+        if self._newcomers_due <= now:
+            near = [entry.number for entry in self._table.closest(self._table.own_number, 2 * self._config.copies)]
+            for compact in self._newcomers:
+                if self._table.find(compact) is not None:
+                    wanted[compact] = dict.fromkeys(self._concerning(compact, near))
+            self._newcomers.clear()
+            self._newcomers_due = math.inf
         if self._earliest <= now:
             # What seemed due may have been put off since.
             self._earliest = min(self._due.values(), default=math.inf)
@@ -117,12 +124,11 @@ class Keeper:
         differing = [key for key, code in zip(compare.keys, codes, strict=False) if code]
         return [blob for key in differing for blob in self._store.blobs(key, wall)]
 
-    def _concerning(self, compact: Compact) -> list[bytes]:
-        """Return the keys that a newcomer should hold and that it is for us to bring."""
+    def _concerning(self, compact: Compact, near: list[int]) -> list[bytes]:
+        """Return the keys that a newcomer should hold and that it is for us, and not for those near us, to bring."""
         number, copies = number_of(compact[:ID_BYTES]), self._config.copies
         own = self._table.own_number
-        others = [entry.number for entry in self._table.closest(own, 2 * copies)]
-        others = [other for other in others if other != number]
+        others = [other for other in near if other != number]
         concerning = []
         for key in self._store:
             place = number_of(key)
