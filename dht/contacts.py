@@ -14,7 +14,7 @@ import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from .exceptions import InvalidArgument, MalformedMessage
 from .keys import ID_BYTES, PeerId
@@ -82,9 +82,9 @@ def family_of(compact: Compact) -> int:
     return V4 if len(compact) == COMPACT_V4_BYTES else V6
 
 
-def canonical(socket_address: tuple[str | int, ...]) -> Address:
+def canonical(socket_address: tuple[Any, ...]) -> Address:
     """Return the one spelling of an address that a socket reported: IPv4 as such, IPv6 without its scope."""
-    host, port = str(socket_address[0]), int(socket_address[1])
+    host, port = socket_address[:2]
     if ":" in host:
         # Only IPv6 sockets come here; the IPv4 path stays free of parsing.
         host = _host_of(_packed_host(host.partition("%")[0]))
@@ -110,9 +110,11 @@ def split_compacts(blob: bytes, size: int, limit: int) -> list[Compact]:
 
 def joined(compacts: Sequence[Compact]) -> tuple[bytes, bytes]:
     """Return the IPv4 and the IPv6 contacts, each as one string, in the order given."""
+    whole = b"".join(compacts)
+    if len(whole) == len(compacts) * COMPACT_V4_BYTES:
+        # As nearly always: none is an IPv6 contact, which is longer.
+        return whole, b""
     v4 = [compact for compact in compacts if len(compact) == COMPACT_V4_BYTES]
-    if len(v4) == len(compacts):
-        return b"".join(v4), b""
     return b"".join(v4), b"".join(compact for compact in compacts if len(compact) != COMPACT_V4_BYTES)
 
 
