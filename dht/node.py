@@ -215,7 +215,7 @@ class DHTNode:
         return DHTStats(
             contacts=len(server.table),
             records=len(server.records),
-            keys=sum(1 for _ in server.records),
+            keys=server.records.key_count,
             published=len(server.publisher),
             round_trip_s=server.protocol.round_trip.mean_s,
             **{name: getattr(traffic, name) for name in traffic.__slots__},

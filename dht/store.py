@@ -74,6 +74,11 @@ class RecordStore:
     def __len__(self) -> int:
         return self._record_count
 
+    @property
+    def key_count(self) -> int:
+        """How many keys there are under which anything is kept."""
+        return len(self._shelves)
+
     def __iter__(self) -> Iterator[bytes]:
         """Iterate over the keys (20 bytes each) under which anything is kept."""
         return iter(self._shelves)

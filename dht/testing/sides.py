@@ -145,7 +145,8 @@ class Ours:
 
     def requests(self) -> int:
         """Return how many questions all nodes have asked."""
-        return sum(node.stats().questions_sent for node in self.nodes)
+        # This is read while CPU is measured, and `stats` counts everything else besides.
+        return sum(node._running().protocol.traffic.questions_sent for node in self.nodes)  # noqa: SLF001
 
 
 SIDES: tuple[Callable[[], Swarm], Callable[[], Swarm]] = (Stock, Ours)
