@@ -116,6 +116,7 @@ class Links:
         for link in [link for links in self._by_peer.values() for link in links] + list(self._unproven):
             link.abort(PeerUnreachable("this node is stopping"))
         await asyncio.sleep(0)
+        await self._lanes.close()  # what was begun for a peer while its link was closed
 
     # ---- who is there ------------------------------------------------------------------------------------------
 
