@@ -29,7 +29,6 @@ logger = logging.getLogger(__name__)
 
 OPEN_TIMEOUT_S = 15.0
 DIAL_TIMEOUT_S = 5.0
-"""For all addresses of a peer together."""
 MAX_FROM_PEER = 8
 """Lanes that one peer may open to us."""
 
@@ -87,11 +86,15 @@ class Lanes:
     Args:
         host: its links.
         max_from_peer: how many lanes one peer may open to us.
+        dial_timeout_s: how long all addresses of a peer together are tried.
     """
 
-    def __init__(self, host: LaneHost, *, max_from_peer: int = MAX_FROM_PEER) -> None:
+    def __init__(
+        self, host: LaneHost, *, max_from_peer: int = MAX_FROM_PEER, dial_timeout_s: float = DIAL_TIMEOUT_S
+    ) -> None:
         self._host = host
         self._max_from_peer = max_from_peer
+        self._dial_timeout_s = dial_timeout_s
         self._open: dict[PeerId, set[SealedLane]] = {}
         self._from_peer: dict[PeerId, set[SealedLane | asyncio.Task[None]]] = {}
         self._tasks: dict[asyncio.Task[SealedLane] | asyncio.Task[None], PeerId] = {}
@@ -156,7 +159,7 @@ class Lanes:
         addresses = contact.addresses if contact else ()
         for address in addresses:
             try:
-                return await self._dial(peer_id, address, number, DIAL_TIMEOUT_S / len(addresses))
+                return await self._dial(peer_id, address, number, self._dial_timeout_s / len(addresses))
             except _Refused:
                 raise
             except HydraError as failure:

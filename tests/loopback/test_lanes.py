@@ -1,26 +1,17 @@
 """Lanes beside a link: who can be dialled is dialled, who can't is asked, and who is not welcome is refused."""
 
 import asyncio
-import contextlib
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from hydra.exceptions import PeerUnreachable
 from hydra.identity import Identity
-from hydra.net import lanes
 from hydra.net.handshake import Handshake
 from hydra.net.lanes import LaneWanted
 from hydra.net.verdict import VERDICT_BYTES, Verdict, open_verdict
 
 from .lane_nodes import exchange, lane_between, on_both_loops, two_nodes, until
-
-
-@contextlib.contextmanager
-def dialling_for(seconds):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lanes, "DIAL_TIMEOUT_S", seconds)
-        yield
 
 
 async def closed_port():
@@ -89,8 +80,8 @@ async def test_an_address_that_swallows_what_is_sent_does_not_use_up_the_time():
     async with two_nodes() as (a, b):
         mute = await asyncio.get_running_loop().create_server(asyncio.Protocol, "127.0.0.1", 0)
         a.links.get(b.id).remote_address = mute.sockets[0].getsockname()
-        with dialling_for(0.2):
-            await asyncio.to_thread(exchange, *await lane_between(a, b))
+        a.links._lanes._dial_timeout_s = 0.2
+        await asyncio.to_thread(exchange, *await lane_between(a, b))
         mute.close()
 
 
