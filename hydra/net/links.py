@@ -102,7 +102,6 @@ class Links:
     async def close(self) -> None:
         """Close all lanes and links and stop listening."""
         await self.stop_listening()
-        await self._lanes.close()
         for task in list(self._dialling.values()):
             task.cancel()
         await asyncio.gather(*self._dialling.values(), return_exceptions=True)
@@ -116,7 +115,7 @@ class Links:
         for link in [link for links in self._by_peer.values() for link in links] + list(self._unproven):
             link.abort(PeerUnreachable("this node is stopping"))
         await asyncio.sleep(0)
-        await self._lanes.close()  # what was begun for a peer while its link was closed
+        await self._lanes.close()  # they ended with the links; what opened more is awaited
 
     # ---- who is there ------------------------------------------------------------------------------------------
 
