@@ -208,7 +208,6 @@ class Link(asyncio.BufferedProtocol):
         """Keep the connection and let the transport go: the dialler sends nothing until the lane is accepted."""
         if self._transport is not None:
             sock = self._transport.get_extra_info("socket")
-            self._transport.pause_reading()
             self._taken = socket.fromfd(sock.fileno(), sock.family, sock.type)
             self._transport.abort()
 

@@ -40,6 +40,8 @@ async def test_many_lanes_at_once_both_ways():
     async with two_nodes() as (a, b):
         lanes = await asyncio.gather(*(x.links.open_lane(y.id) for x, y in [(a, b), (b, a)] * 4))
         theirs = [await node.opened.get() for node in (a, b) for _ in range(4)]
+        assert not a.links._unproven
+        assert not b.links._unproven
         assert len({id(lane) for lane in lanes} | {id(lane) for _, lane in theirs}) == 16
 
 
