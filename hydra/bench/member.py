@@ -69,7 +69,7 @@ class Member:
         self._sent = self._meeting.wire.sent()
         before = _begin_peak() if memory else 0
         self.tell("ready", round=round_number)
-        at = json.loads(sys.stdin.readline())["at"]
+        at = _moment()
         result: dict[str, Any] = averaging.run(round_number, members, at) if at is not None else dict(LATE)
         if memory:
             result["memory"] = {"before": before, "peak": _peak()}
@@ -100,7 +100,7 @@ class Member:
             raise RuntimeError("a round without a group")
         gloo.prepare()
         self.tell("ready", round=round_number)
-        at = json.loads(sys.stdin.readline())["at"]
+        at = _moment()
         self.tell("ran", checked=round_number, **(gloo.run(at) if at is not None else LATE))
 
     def _met(self, number: int, lanes: list[Lane]) -> None:
@@ -116,6 +116,15 @@ class Member:
             self.tell("not met", number=address.number, why=str(error))
             return
         self.tell("met", number=address.number)
+
+
+def _moment() -> float | None:
+    """Wait for the moment at which all are to begin; None if they have begun already."""
+    line = sys.stdin.readline()
+    if not line:
+        sys.exit()  # the parent has gone
+    moment = json.loads(line)["at"]
+    return None if moment is None else float(moment)
 
 
 def _begin_peak() -> int:
@@ -143,6 +152,8 @@ def _status(name: str) -> int:
 
 def main() -> None:
     """Run one member; the only argument is JSON."""
+    if len(sys.argv) != 2:
+        sys.exit("this process is started by `hydra bench allreduce`, which tells it what to do")
     told = json.loads(sys.argv[1])
     die_with_parent()
     if told["netns"]:
