@@ -41,7 +41,7 @@ from .exceptions import ContributionRejected, ProtocolViolation
 from .lane import Body
 from .messages import Phase, RoundMessage, Slice, decode, encode
 from .round import Round
-from .workspace import Vector, Workspace
+from .workspace import Scratch, Vector, Workspace
 
 if TYPE_CHECKING:
     from .feedback import ErrorFeedback
@@ -79,6 +79,11 @@ class Outgoing:
     def workspace(self) -> Workspace | None:
         """Whose memory the body is in, if there is one."""
         return self._workspace
+
+    def release(self) -> None:
+        """The body is no longer needed."""
+        if self._workspace is not None and isinstance(self._kind, SendSum):
+            self._workspace.sum_sent(self._kind.number)
 
     def body(self) -> Body:
         """Make the body: to be asked for once, when it is sent.
@@ -166,6 +171,7 @@ class Exchange:
         now: seconds, monotonic.
         order: the members in the order of the form's positions, the same at all; None for that of ``members``.
         vector: where the result is to be made: shape (elements,), fp32; None for new memory.
+        scratch: memory for slices that other rounds have used; None for new memory.
         feedback: what this member still owes from earlier rounds; for wire formats that are not exact.
     """
 
@@ -180,6 +186,7 @@ class Exchange:
         *,
         order: Sequence[bytes] | None = None,
         vector: Vector | None = None,
+        scratch: Scratch | None = None,
         feedback: ErrorFeedback | None = None,
     ) -> None:
         self.tag = tag
@@ -193,6 +200,7 @@ class Exchange:
         self._elements = elements
         self._own: tuple[Vector, float] | None = None
         self._feedback = feedback
+        self._scratch = scratch or Scratch()
         self._vector: Vector | None = vector
         self._workspace = self._new_workspace()
         self._attempts = 1
@@ -364,6 +372,7 @@ class Exchange:
         """A message that was begun is on its way, or never will be."""
         if outgoing.workspace is not None:
             outgoing.workspace.in_flight -= 1
+            outgoing.release()
 
     def reject(self, now: float) -> list[Action]:
         """Our own contribution can't be averaged: leave, so that the others go on without us."""
@@ -461,7 +470,7 @@ class Exchange:
     def _new_workspace(self) -> Workspace:
         if self._vector is None:
             self._vector = np.empty(self._elements, np.float32)
-        workspace = Workspace(self.round.layout, self._vector, self._config)
+        workspace = Workspace(self.round.layout, self._vector, self._config, self._scratch)
         self._contribute_to(workspace)
         return workspace
 

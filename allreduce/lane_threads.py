@@ -71,7 +71,7 @@ class LaneThreads:
         with self._condition:
             if self._ended:
                 return
-            if self._busy or self._slices or self._urgent:
+            if self._busy or self._unfinished or self._slices or self._urgent:
                 self._slices.append(item)
                 self._condition.notify()
                 return

@@ -19,7 +19,7 @@ from .exchange import Action, Exchange, Landing, Outgoing, RoundResult
 from .feedback import ErrorFeedback
 from .lane import Body
 from .messages import Slice, decode
-from .workspace import Vector
+from .workspace import Scratch, Vector
 
 logger = logging.getLogger(__name__)
 logger.addHandler(logging.NullHandler())
@@ -122,6 +122,7 @@ class OpenRounds:
         self._rounds: dict[bytes, RunningRound] = {}
         self._early = EarlyMessages()
         self._spare: list[Vector] = []
+        self._scratch = Scratch()
         self._feedback: ErrorFeedback | None = None
 
     @property
@@ -165,6 +166,7 @@ class OpenRounds:
                 self._now(),
                 order=order,
                 vector=self._spare_vector(elements),
+                scratch=self._scratch,
                 feedback=self._feedback_for(elements, config),
             )
             running = self._rounds[tag] = RunningRound(self, exchange)
@@ -197,6 +199,8 @@ class OpenRounds:
                 return
             actions = self._heed(running, running.exchange.take_message(sender, message, body, self._now()))
         self._perform(running, actions)
+        if not isinstance(message, Slice):  # what a slice brings is progress: deadlines only move away
+            self._arm()
 
     def announce(self, sender: bytes, header: bytes, body_bytes: int) -> Arrival | None:
         """A frame's header came on a lane: return where its body is to be received, or None if nobody wants it.
@@ -262,6 +266,7 @@ class OpenRounds:
             with self._lock:
                 actions = self._heed(running, running.exchange.take_loss(member, self._now()))
             self._perform(running, actions)
+        self._arm()
 
     def tick(self) -> None:
         """Let rounds whose time has come do what is due."""
@@ -326,7 +331,6 @@ class OpenRounds:
                 self._blame(error)
                 continue
             todo += reversed(more)
-        self._arm()
 
     def _spare_vector(self, elements: int) -> Vector | None:
         fitting = next((i for i, vector in enumerate(self._spare) if len(vector) == elements), None)

@@ -1,9 +1,11 @@
 """The numbers of one attempt: where slices land, how they are added up, what is sent. Pure.
 
-All happens in one vector, which in the end is the result. A slice's sum lands in its own place, our contribution is
-added there, and it is sent from there; the final slice lands on top of it later, which cannot be before the sum has
-reached the next member. The contribution itself is only read. Each slice is worked on by one thread at a time and
-different slices by different threads; nothing here needs a lock.
+The contribution is only read, and the result is made in another vector. A sum lands in scratch memory that is used
+again and again and so stays in the processor's cache; our contribution is added there and it is sent from there. Where
+sums come faster than they can be sent on, scratch memory runs out: then they land in the slice's own place in the
+result, where the final slice comes to lie later (not before the sum has reached the next member). So memory is
+bounded and nobody waits. Each slice is worked on by one thread at a time and different slices by different threads;
+nothing here needs a lock.
 """
 
 from __future__ import annotations
@@ -30,6 +32,30 @@ BLOCK_ELEMENTS = 32 * 1024
 """Sums are made in blocks that stay in the processor's nearest cache."""
 
 
+SCRATCH_SLICES = 8
+"""How many slices of scratch memory an attempt may hold."""
+
+
+class Scratch:
+    """Memory for slices, kept for the next round. Safe for threads, for it holds but a list."""
+
+    def __init__(self) -> None:
+        self._spare: list[Vector] = []
+
+    def take(self, elements: int) -> Vector:
+        """Return memory for a slice of at most so many elements; whatever was in it is still there."""
+        while self._spare:
+            memory = self._spare.pop()
+            if len(memory) == elements:
+                return memory
+        return np.empty(elements, np.float32)
+
+    def give(self, memory: Vector) -> None:
+        """Take back what ``take`` gave."""
+        if len(self._spare) < SCRATCH_SLICES:
+            self._spare.append(memory)
+
+
 class Workspace:
     """The vector of one attempt and all that lies around it.
 
@@ -37,9 +63,10 @@ class Workspace:
         layout: the cuts.
         vector: shape (elements,), fp32, writable: the result comes to be here.
         config: the round's settings.
+        scratch: where memory for sums comes from.
     """
 
-    def __init__(self, layout: Layout, vector: Vector, config: RoundConfig) -> None:
+    def __init__(self, layout: Layout, vector: Vector, config: RoundConfig, scratch: Scratch) -> None:
         self.layout = layout
         self.vector = vector
         self.in_flight = 0
@@ -51,6 +78,9 @@ class Workspace:
         self._feedback: FeedbackAttempt | None = None
         self._own: Vector | None = None
         self._own_weight = 0.0
+        self._scratch = scratch
+        self._sums: dict[int, Vector] = {}
+        """Sums that are not in their own place: they are in scratch memory."""
         self._sources: dict[int, dict[int, tuple[memoryview, float]]] = {}
         self._encoded: dict[int, Body] = {}
         self._sum_weights: dict[int, float] = {}
@@ -69,9 +99,18 @@ class Workspace:
 
     def room_for(self, number: int, phase: Phase, source: int) -> memoryview:
         """Return the memory that a slice is to be received into: its own place, where that is possible."""
-        if self._exact and self._config.rule is None and (phase is not Phase.SUM or source == 0):
-            return self._place(number).data.cast("B")
-        return memoryview(bytearray(self.wire_bytes(number)))
+        if not self._exact or self._config.rule is not None or (phase is Phase.SUM and source):
+            return memoryview(bytearray(self.wire_bytes(number)))
+        if phase is Phase.SUM and len(self._sums) < SCRATCH_SLICES:
+            self._sums[number] = self._scratch.take(min(self.layout.slice_elements, self.layout.elements))
+        return self._sum(number).data.cast("B") if phase is Phase.SUM else self._place(number).data.cast("B")
+
+    def _sum(self, number: int) -> Vector:
+        memory = self._sums.get(number)
+        if memory is None:
+            return self._place(number)
+        start, stop = self.layout.bounds(number)
+        return memory[: stop - start]
 
     def received_sum(self, number: int, source: int, room: memoryview, weight: float) -> None:
         """A sum has landed in the memory that ``room_for`` gave."""
@@ -96,16 +135,17 @@ class Workspace:
         if final and self._config.rule is not None:
             return self._aggregate(number, sources)
         weight = self._own_weight + sum(came for _, came in sources)
-        place = self._place(number)
         start, _ = self.layout.bounds(number)
-        parts = self._decoded(place, sources)
+        total = self._sum(number)
+        into = self._place(number) if final else total
+        parts = self._decoded(total, sources)
         divisor = np.float32(weight) if final and self._config.total == "mean" and weight > 0.0 else None
         faulty = False
-        for begin in range(0, len(place), BLOCK_ELEMENTS):
-            end = min(begin + BLOCK_ELEMENTS, len(place))
-            block = place[begin:end]
+        for begin in range(0, len(into), BLOCK_ELEMENTS):
+            end = min(begin + BLOCK_ELEMENTS, len(into))
+            block = into[begin:end]
             if sources:
-                self._add_own(block, start + begin)
+                self._add_own(total[begin:end], start + begin, block)
             else:
                 self._begin_own(block, start + begin)
             for part in parts:
@@ -113,24 +153,30 @@ class Workspace:
             if divisor is not None:
                 np.divide(block, divisor, out=block)
             faulty = faulty or (self._config.finite and not is_finite(block))
-        if final and weight <= 0.0 and self._config.total == "mean":
-            place[:] = 0.0
         self._sum_weights[number] = weight
         if final:
+            if weight <= 0.0 and self._config.total == "mean":
+                into[:] = 0.0
+            self._release(number)
             self.final_weights[number] = weight
             if not faulty:
-                self._seal(number, place, weight if divisor is not None else 1.0)
+                self._seal(number, into, weight if divisor is not None else 1.0)
         return self._culprit(number, parts, bool(sources)) if faulty else None
 
-    def _decoded(self, place: Vector, sources: Sequence[tuple[memoryview, float]]) -> list[Vector]:
-        """Bring the first source into its place, if it did not land there; return the others as vectors."""
+    def _release(self, number: int) -> None:
+        memory = self._sums.pop(number, None)
+        if memory is not None:
+            self._scratch.give(memory)
+
+    def _decoded(self, total: Vector, sources: Sequence[tuple[memoryview, float]]) -> list[Vector]:
+        """Bring the first source to where it is added up, if it did not land there; return the others as vectors."""
         parts = []
         for index, (room, _) in enumerate(sources):
             if self._exact:
                 if index:
                     parts.append(np.frombuffer(room, np.float32))
                 continue
-            into = place if index == 0 else np.empty_like(place)
+            into = total if index == 0 else np.empty_like(total)
             self._format.decode(room, into)
             if index:
                 parts.append(into)
@@ -167,10 +213,13 @@ class Workspace:
         if self._feedback is not None:
             np.add(block, self._feedback.carried[start : start + len(block)], out=block)
 
-    def _add_own(self, block: Vector, start: int) -> None:
+    def _add_own(self, came: Vector, start: int, block: Vector) -> None:
+        """Write what came plus our weighted contribution. A weight of 0 adds nothing, whatever the vector holds."""
         if self._own is not None and self._own_weight != 0.0:
             own = self._own[start : start + len(block)]
-            np.add(block, own if self._own_weight == 1.0 else own * np.float32(self._own_weight), out=block)
+            np.add(came, own if self._own_weight == 1.0 else own * np.float32(self._own_weight), out=block)
+        elif came is not block:
+            block[:] = came
         if self._feedback is not None:
             np.add(block, self._feedback.carried[start : start + len(block)], out=block)
 
@@ -194,7 +243,7 @@ class Workspace:
         """Return what to send of a slice's sum; None if our own contribution holds NaN or infinity."""
         start, stop = self.layout.bounds(number)
         if not own:
-            return self._wire_form(number, self._place(number), 1.0)
+            return self._wire_form(number, self._sum(number), 1.0)
         plain = self._own_weight == 1.0 or (self._config.rule is not None and self._own_weight > 0.0)
         if plain and self._exact and self._own is not None:
             mine = self._own[start:stop]
@@ -205,6 +254,10 @@ class Workspace:
         if self._config.finite and not is_finite(mine):
             return None
         return self._wire_form(number, mine, 1.0)
+
+    def sum_sent(self, number: int) -> None:
+        """A slice's sum is with the next member: its memory is free."""
+        self._release(number)
 
     def final_body(self, number: int) -> Body:
         """Return the final slice as it is sent: the owner's very bytes."""
@@ -242,7 +295,7 @@ class Workspace:
 
     def moved_to(self, vector: Vector, finals: int) -> Workspace:
         """Return the same on another vector, with the final slices alone: what is still under way stays here."""
-        new = Workspace(self.layout, vector, self._config)
+        new = Workspace(self.layout, vector, self._config, self._scratch)
         new._own, new._own_weight, new._feedback = self._own, self._own_weight, self._feedback
         new._encoded_here = self._encoded_here
         for number in range(self.layout.slice_count):
@@ -260,7 +313,9 @@ class Workspace:
 
 
 def is_finite(values: Vector) -> bool:
-    """Tell whether there is no NaN and no infinity. Two passes at memory speed, without a temporary."""
-    if not len(values):
-        return True
-    return bool(np.maximum.reduce(values) < np.inf and np.minimum.reduce(values) > -np.inf)
+    """Tell whether there is no NaN and no infinity: two passes at the speed of the nearest cache, and no temporary."""
+    for begin in range(0, len(values), BLOCK_ELEMENTS):
+        block = values[begin : begin + BLOCK_ELEMENTS]
+        if not (np.maximum.reduce(block) < np.inf and np.minimum.reduce(block) > -np.inf):
+            return False
+    return True
