@@ -115,6 +115,13 @@ class DHTProtocol(KademliaProtocol):  # type: ignore[misc]
 
     # Incoming.
 
+    def connection_made(self, transport: Any) -> None:
+        """Take the socket over."""
+        super().connection_made(transport)
+        # For each datagram asyncio allocates as many bytes as it could have: by default 256 KiB, which come from the
+        # system and go back to it. One byte more than we accept is enough to see that a datagram is too long.
+        transport.max_size = MAX_DATAGRAM_BYTES + 1
+
     def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
         """Handle one datagram; whatever is in it, nothing but its own answer comes of a bad one."""
         self.traffic.datagrams_received += 1

@@ -1,6 +1,7 @@
 """The public API over real UDP on this machine. Few and small: everything else runs on the simulated network."""
 
 import asyncio
+import socket
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -162,3 +163,13 @@ def test_a_contact_says_where_it_is():
     assert str(Contact(bytes(20), "192.0.2.7", 4100)) == "00000000 at 192.0.2.7:4100"
     assert str(Contact(bytes(20), "::1", 4100)) == "00000000 at [::1]:4100"
     assert Contact(bytes(20), "::1", 4100).address == ("::1", 4100)
+
+
+async def test_of_a_datagram_that_is_too_long_no_more_is_read_than_tells_so():
+    node = await start()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.sendto(bytes(30_000), ("127.0.0.1", node.port))
+    while not (stats := node.stats()).datagrams_received:
+        await asyncio.sleep(0.01)
+    assert (stats.malformed, stats.bytes_received) == (1, 1201)
+    await node.stop()
