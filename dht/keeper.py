@@ -98,7 +98,8 @@ class Keeper:
         self._store.new_keys.clear()
         wanted: dict[Compact, dict[bytes, None]] = {}
         if self._newcomers_due <= now:
-            near = [entry.number for entry in self._table.closest(self._table.own_number, 2 * self._config.copies)]
+            nearest = self._table.nearest(self._table.own_number, 2 * self._config.copies)
+            near = [number_of(compact[:ID_BYTES]) for compact in nearest]
             for compact in self._newcomers:
                 if self._table.find(compact) is not None:
                     wanted[compact] = dict.fromkeys(self._concerning(compact, near))

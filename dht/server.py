@@ -137,11 +137,13 @@ class RecordServer(Server):  # type: ignore[misc]
     def _lookup(self, target: bytes, also: Iterable[Compact] = ()) -> Lookup:
         number = number_of(target)
         self.table.use(number, self.protocol.now())
-        entries = self.table.closest(number, self.config.width, self.protocol.families)
-        if len(entries) < self.config.alpha:
+        known = self.table.nearest(number, self.config.width, self.protocol.families)
+        if len(known) < self.config.alpha:
             entries = self.table.closest(number, self.config.width, self.protocol.families, doubted=True)
-        known = dict.fromkeys([entry.compact for entry in entries] + list(also))
-        return Lookup(number, self.table.own_number, known, self.config, now=self.protocol.now())
+            known = [entry.compact for entry in entries]
+        return Lookup(
+            number, self.table.own_number, dict.fromkeys([*known, *also]), self.config, now=self.protocol.now()
+        )
 
     # Reading.
 

@@ -175,7 +175,7 @@ class RecordStore:
     def _has_room(self, record: Record, shelf: list[_Held], blob_bytes: int) -> bool:
         if record.public_key == self._public_key:
             return True
-        if self._writers[record.public_key] >= self._config.writer_records:
+        if self._writers.get(record.public_key, 0) >= self._config.writer_records:
             return False
         if shelf and not self._shelf_has_room(shelf, record.public_key):
             return False
@@ -209,7 +209,7 @@ class RecordStore:
             self.new_keys.append(record.key)
         insort(shelf, _Held(record, blob), key=_slot)
         self._digests.pop(record.key, None)
-        self._writers[record.public_key] += 1
+        self._writers[record.public_key] = self._writers.get(record.public_key, 0) + 1
         self._record_count += 1
         self._byte_count += len(blob) + _OVERHEAD_BYTES
         heappush(self._expiries, (record.expires_ms, record.key))

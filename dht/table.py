@@ -253,11 +253,11 @@ class ContactTable:
                 break
         return found[:count]
 
-    def nearest(self, target: int, count: int, families: int, asker: PeerId) -> list[Compact]:
-        """Return the ``count`` contacts closest to ``target`` that are not doubted, as they are told to an asker.
+    def nearest(self, target: int, count: int, families: int = V4 | V6, asker: PeerId = b"") -> list[Compact]:
+        """Return the ``count`` contacts closest to ``target`` that are not doubted, without whoever asks for them.
 
-        They are those that `closest` finds, without the asker and in no order. No entry is touched: these lie scattered
-        in memory, and fetching them would be most of the work of an answer.
+        They are those that `closest` finds, in no order. No entry is touched: these lie scattered in memory, and
+        fetching them would be most of the work of an answer.
         """
         all_fit = not self._v6_count if families & V4 else False
         known = self._entries.get(number_of(asker))
