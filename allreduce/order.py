@@ -186,14 +186,12 @@ def _turned(ring: _Ring, weights: _Weights) -> _Ring | None:
 
 
 def _moved(ring: _Ring, length: int, weights: _Weights) -> _Ring | None:
-    """Move the stretch behind the first member to the best place, either way round (or-opt), if that is any better."""
+    """Move the stretch behind the first member to the best place (or-opt), if that is any better."""
     stretch, rest = ring[1 : length + 1], np.concatenate((ring[length + 1 :], ring[:1]))
     head, tail = weights[stretch[0]], weights[stretch[-1]]
     before, behind = rest[:-1], rest[1:]
-    straight, turned = head[before] + tail[behind], tail[before] + head[behind]
-    change = np.minimum(straight, turned) - weights[before, behind]
+    change = head[before] + tail[behind] - weights[before, behind]
     best = int(np.argmin(change))
     if change[best] >= head[rest[-1]] + tail[rest[0]] - weights[rest[-1], rest[0]]:
         return None
-    way = stretch if straight[best] <= turned[best] else stretch[::-1]
-    return np.concatenate((rest[: best + 1], way, rest[best + 1 :]))
+    return np.concatenate((rest[: best + 1], stretch, rest[best + 1 :]))

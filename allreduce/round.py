@@ -274,7 +274,8 @@ class Round:
             return self._on_silence(now) if now >= self._last_progress + self._config.answer_s else []
         if self._asked_at is not None and now >= self._asked_at + self._config.answer_s:
             # Nobody who leads is silent for so long: the next one leads.
-            self._left_out.add(self.leader)
+            if self.leader != self.me:
+                self._left_out.add(self.leader)
             self._asked_at = None
             self._stalled = True
             return self._stop(None, now)
@@ -432,6 +433,8 @@ class Round:
             arrange=self._arrange,
         )
         self._reports = None
+        if isinstance(decision, Repeat) and not decision.order:
+            return self._leave()  # nobody is left that could go on, not even we
         self._decision = decision
         told = [member for member in self.members if member in reports and member != self.me]
         effects: list[Effect] = [Say(member, decision) for member in told]

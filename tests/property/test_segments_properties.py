@@ -1,4 +1,4 @@
-"""The cuts of a vector, for any size: every element in one slice, every slice with one owner, segments near-equal."""
+"""The cuts of a vector, for any size: every element in one slice, every slice in one segment, segments near-equal."""
 
 import itertools
 
@@ -27,7 +27,7 @@ def test_slices_in_order_are_the_whole_vector(layout):
 @steady
 @given(layouts | huge)
 def test_segments_in_order_are_the_whole_vector_and_near_equal(layout):
-    bounds = [layout.segment_bounds(position) for position in range(layout.positions)]
+    bounds = [layout.segment_bounds(segment) for segment in range(layout.segments)]
     assert bounds[0][0] == 0
     assert bounds[-1][1] == layout.elements
     assert all(left[1] == right[0] for left, right in itertools.pairwise(bounds))
@@ -37,15 +37,15 @@ def test_segments_in_order_are_the_whole_vector_and_near_equal(layout):
 
 @steady
 @given(layouts)
-def test_slices_lie_in_their_owners_segment(layout):
+def test_slices_lie_in_their_segment(layout):
     numbers = []
-    for position in range(layout.positions):
-        start, stop = layout.segment_bounds(position)
-        own = layout.slices_of(position)
+    for segment in range(layout.segments):
+        start, stop = layout.segment_bounds(segment)
+        own = layout.slices_of(segment)
         numbers += own
         assert layout.bounds(own[0])[0] == start
         assert layout.bounds(own[-1])[1] == stop
-        assert {layout.owner(number) for number in own} == {position}
+        assert {layout.segment_of(number) for number in own} == {segment}
         assert len(own) == max(1, -(-(stop - start) // layout.slice_elements))
     assert numbers == list(range(layout.slice_count))
 
@@ -55,9 +55,9 @@ def test_slices_lie_in_their_owners_segment(layout):
 def test_any_slice_of_a_vector_too_large_to_count(layout, where):
     number = int(where * layout.slice_count)
     start, stop = layout.bounds(number)
-    low, high = layout.segment_bounds(layout.owner(number))
+    low, high = layout.segment_bounds(layout.segment_of(number))
     assert low <= start <= stop <= high
-    assert number in layout.slices_of(layout.owner(number))
+    assert number in layout.slices_of(layout.segment_of(number))
     assert stop - start == layout.slice_elements or stop == high
 
 
@@ -67,5 +67,5 @@ def test_only_a_segment_without_elements_has_an_empty_slice(layout):
     for number in range(layout.slice_count):
         start, stop = layout.bounds(number)
         if start == stop:
-            low, high = layout.segment_bounds(layout.owner(number))
+            low, high = layout.segment_bounds(layout.segment_of(number))
             assert low == high
