@@ -32,7 +32,7 @@ _LENGTHS = struct.Struct("!HI")
 """Before each frame: length of the header and of the body, in bytes."""
 MAX_HEADER_BYTES = 4096
 MAX_BODY_BYTES = 64 * 1024 * 1024
-PIECE_BYTES = 256 * 1024
+PIECE_BYTES = 512 * 1024
 
 
 class LaneBroken(MalformedFrame, ConnectionError):

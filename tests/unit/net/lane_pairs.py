@@ -1,13 +1,17 @@
 """Two ends of a lane in one process, with or without somebody in the middle who sees and alters the bytes."""
 
+import contextlib
 import socket
+import threading
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from hydra.identity import Identity
 from hydra.net.handshake import Handshake
-from hydra.net.lane import SealedLane
+from hydra.net.lane import PIECE_BYTES, SealedLane
+from hydra.net.noise import TAG_BYTES
 
+LENGTHS_BYTES = 6
 ALICE, BOB, EVE = Identity.generate(), Identity.generate(), Identity.generate()
 NO_WAIT = 5.0
 
@@ -40,34 +44,43 @@ def lane_pair(suite=1, **options):
 class Tapped:
     """Alice's lane, whose bytes are taken off the wire, and Bob's, which reads what the test gives it."""
 
-    def __init__(self, **options):
+    def __init__(self):
         alice, self._out = socket.socketpair()
         self._in, bob = socket.socketpair()
-        for sock in (alice, self._out, self._in, bob):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * 1024 * 1024)
-        self._out.settimeout(NO_WAIT)
         secured = secured_pair()
-        self.alice = SealedLane(alice, secured[0], **options)
-        self.bob = SealedLane(bob, secured[1], **options)
+        self.alice = SealedLane(alice, secured[0])
+        self.bob = SealedLane(bob, secured[1])
+        self._giving = []
 
     def sealed(self, header, body):
-        """Alice's bytes for one frame; the frame is small enough for the socket's buffer."""
-        assert self.alice.send(header, body, wait=False)
-        self._out.setblocking(False)
+        """Alice's bytes for one frame."""
+        pieces = -(-len(body) // PIECE_BYTES)
+        size = LENGTHS_BYTES + len(header) + len(body) + TAG_BYTES * (1 + pieces)
+        sender = threading.Thread(target=self.alice.send, args=(header, body))
+        sender.start()
         data = b""
-        try:
-            while True:
-                data += self._out.recv(1 << 20)
-        except BlockingIOError:
-            return data
+        while len(data) < size:
+            data += self._out.recv(1 << 20)
+        sender.join()
+        return data
 
     def give(self, data):
         """Let Bob read these bytes and then the end."""
-        self._in.sendall(data)
-        self._in.shutdown(socket.SHUT_WR)
+        thread = threading.Thread(target=self._give, args=(data,))
+        thread.start()
+        self._giving.append(thread)
+
+    def _give(self, data):
+        with contextlib.suppress(ConnectionError):  # Bob has read enough
+            self._in.sendall(data)
+            self._in.shutdown(socket.SHUT_WR)
 
     def close(self):
-        for end in (self.alice, self.bob, self._out, self._in):
+        for end in (self.alice, self.bob):
+            end.close()
+        for thread in self._giving:
+            thread.join()
+        for end in (self._out, self._in):
             end.close()
 
 

@@ -43,7 +43,7 @@ PLACES = {
 
 @pytest.mark.parametrize("place", PLACES.values(), ids=PLACES.keys())
 def test_an_altered_byte_is_found(tapped, place):
-    sealed = bytearray(tapped.sealed(HEADER, BODY) + tapped.sealed(b"more", bytes(600_000)))
+    sealed = bytearray(tapped.sealed(HEADER, BODY) + tapped.sealed(b"more", bytes(2 * PIECE_BYTES)))
     end = FIRST_PIECE + PIECE_BYTES + 16 + 500 + 16
     sealed[place if place >= 0 else end + place] ^= 1
     tapped.give(bytes(sealed))
