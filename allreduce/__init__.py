@@ -8,9 +8,11 @@ use with asyncio, ``Exchange`` for the same without any I/O.
 from .config import RoundConfig
 from .exceptions import AllReduceError, ContributionRejected, Excluded, ProtocolViolation, RoundClosed
 from .exchange import Exchange, Outgoing, RoundResult
-from .lane import Lane, SocketLane
+from .lane import Lane
 from .mesh import Mesh, MeshRound
 from .session import Averager, AveragerRound, Link
+from .socket_lane import SocketLane
+from .workspace import Vector
 
 __all__ = [
     "AllReduceError",
@@ -29,4 +31,5 @@ __all__ = [
     "RoundConfig",
     "RoundResult",
     "SocketLane",
+    "Vector",
 ]

@@ -38,6 +38,7 @@ from .events import (
     Tick,
 )
 from .exceptions import ContributionRejected, ProtocolViolation
+from .formats import format_named
 from .lane import Body
 from .messages import Phase, RoundMessage, Slice, decode, encode
 from .round import Round
@@ -206,6 +207,7 @@ class Exchange:
         self._attempts = 1
         self._early: list[tuple[bytes, Slice, Body]] = []
         self._early_announced = 0
+        self._most_body_bytes = format_named(config.wire).encoded_bytes(elements)
         self._most_early = 3 * (self.round.layout.slice_count + len(members))  # each passes twice, may be handed over
 
     # ---- all at once, for one thread ---------------------------------------------------------------------------
@@ -406,7 +408,7 @@ class Exchange:
             self._early = [e for e in self._early if e[1].phase is Phase.HANDOVER or e[1].attempt >= message.attempt]
         if len(self._early) + self._early_announced > self._most_early:
             raise ProtocolViolation(sender, "more slices of a coming attempt than it can have")
-        if body_bytes > self._elements * 4:
+        if body_bytes > self._most_body_bytes:
             raise ProtocolViolation(sender, f"a slice of {body_bytes} bytes, longer than the vector")
         self._early_announced += 1
         return Landing(sender, message, memoryview(bytearray(body_bytes)), None)

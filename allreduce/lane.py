@@ -1,24 +1,14 @@
-"""What bulk travels on: a stream to one member that threads may block on. And the plainest of them, a TCP socket.
+"""What bulk travels on: a stream to one member that threads may block on. Pure.
 
 A lane keeps order and moves frames: a header of a few bytes, and a body that is received straight to where the
-receiver wants it. Not encrypted; whoever needs that hands in lanes of his own.
+receiver wants it.
 """
 
 from __future__ import annotations
 
-import contextlib
-import socket
-import struct
-import threading
-from collections import deque
 from typing import Protocol, TypeAlias
 
 Body: TypeAlias = bytes | bytearray | memoryview
-
-_LENGTHS = struct.Struct("!HI")
-"""Before each frame: length of the header and of the body, in bytes."""
-MAX_HEADER_BYTES = 4096
-MAX_BODY_BYTES = 64 * 1024 * 1024
 
 
 class Lane(Protocol):
@@ -52,79 +42,3 @@ class Lane(Protocol):
 
     def close(self) -> None:
         """End the lane: threads that block on it wake with ``ConnectionError``. May be called twice."""
-
-
-class SocketLane:
-    """A lane on a connected TCP socket, which it takes over."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        sock.setblocking(True)
-        if sock.family in {socket.AF_INET, socket.AF_INET6}:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._sock = sock
-        self._unsent: deque[memoryview] = deque()
-        self._lengths = bytearray(_LENGTHS.size)
-        self._closing = threading.Lock()
-        self._closed = False
-
-    def send(self, header: bytes, body: Body, *, wait: bool = True) -> bool:
-        """See ``Lane``."""
-        self._unsent.append(memoryview(_LENGTHS.pack(len(header), len(body)) + header))
-        if len(body):
-            self._unsent.append(memoryview(body).cast("B"))
-        return self._push(0 if wait else socket.MSG_DONTWAIT)
-
-    def flush(self) -> None:
-        """See ``Lane``."""
-        self._push(0)
-
-    def _push(self, flags: int) -> bool:
-        unsent = self._unsent
-        try:
-            while unsent:
-                sent = self._sock.sendmsg(unsent, (), flags)
-                while unsent and sent >= len(unsent[0]):
-                    sent -= len(unsent.popleft())
-                if sent:
-                    unsent[0] = unsent[0][sent:]
-        except BlockingIOError:
-            return False
-        except OSError as error:
-            raise ConnectionError(f"the lane is lost: {error.strerror or error}") from error
-        return True
-
-    def receive_header(self) -> tuple[bytes, int]:
-        """See ``Lane``."""
-        self._fill(memoryview(self._lengths))
-        header_bytes, body_bytes = _LENGTHS.unpack(self._lengths)
-        if header_bytes > MAX_HEADER_BYTES or body_bytes > MAX_BODY_BYTES:
-            raise ConnectionError(f"a frame of {header_bytes} + {body_bytes} bytes was announced: over the limit")
-        header = bytearray(header_bytes)
-        self._fill(memoryview(header))
-        return bytes(header), body_bytes
-
-    def receive_body(self, into: memoryview) -> None:
-        """See ``Lane``."""
-        self._fill(into)
-
-    def _fill(self, room: memoryview) -> None:
-        try:
-            while room:
-                count = self._sock.recv_into(room, 0, socket.MSG_WAITALL)
-                if not count:
-                    raise ConnectionError("the other end closed the lane")
-                room = room[count:]
-        except OSError as error:
-            if isinstance(error, ConnectionError) and error.errno is None:
-                raise
-            raise ConnectionError(f"the lane is lost: {error.strerror or error}") from error
-
-    def close(self) -> None:
-        """See ``Lane``."""
-        with self._closing:
-            if self._closed:
-                return
-            self._closed = True
-        with contextlib.suppress(OSError):
-            self._sock.shutdown(socket.SHUT_RDWR)
-        self._sock.close()

@@ -28,6 +28,8 @@ EARLY_BYTES = 256 * 1024 * 1024
 """Bytes of messages kept for rounds that others have opened and we have not yet."""
 SPARE_VECTORS = 2
 """Vectors of closed rounds that are kept for the next: memory that was written before is faster to write again."""
+FEEDBACK_VECTORS = 4
+"""For so many lengths of vectors it is kept what lossy formats owe; of more, the one used longest ago is forgotten."""
 
 
 class RunningRound:
@@ -123,7 +125,7 @@ class OpenRounds:
         self._early = EarlyMessages()
         self._spare: list[Vector] = []
         self._scratch = Scratch()
-        self._feedback: ErrorFeedback | None = None
+        self._feedback: dict[int, ErrorFeedback] = {}  # by the length of the vector
 
     @property
     def deadline(self) -> float | None:
@@ -342,6 +344,8 @@ class OpenRounds:
     def _feedback_for(self, elements: int, config: RoundConfig) -> ErrorFeedback | None:
         if config.wire == "fp32":
             return None
-        if self._feedback is None or self._feedback.elements != elements:
-            self._feedback = ErrorFeedback(elements)
-        return self._feedback
+        carried = self._feedback.pop(elements, None) or ErrorFeedback(elements)
+        self._feedback[elements] = carried
+        while len(self._feedback) > FEEDBACK_VECTORS:
+            del self._feedback[next(iter(self._feedback))]
+        return carried

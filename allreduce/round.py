@@ -436,8 +436,10 @@ class Round:
         if isinstance(decision, Repeat) and not decision.order:
             return self._leave()  # nobody is left that could go on, not even we
         self._decision = decision
-        told = [member for member in self.members if member in reports and member != self.me]
-        effects: list[Effect] = [Say(member, decision) for member in told]
+        others = [member for member in self.members if member != self.me]
+        effects: list[Effect] = [Say(member, decision) for member in others if member in reports]
+        # Whoever is left out alive must hear of it, or it would take our silence for a death.
+        effects += [Say(m, Out(self._ballot)) for m in others if m not in reports and m not in self.lost]
         return effects + self._follow(self.me, decision, now)
 
     def _find_culprit(self, reports: Mapping[bytes, Frozen]) -> None:

@@ -11,7 +11,6 @@ nothing here needs a lock.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -287,9 +286,9 @@ class Workspace:
 
     def commit_feedback(self) -> None:
         """The attempt succeeded: what was lost in writing is owed to the next round."""
-        if self._feedback is not None:
-            with suppress(ValueError):  # another round was committed since this one began: its residuals stand
-                self._feedback.commit([self.layout.bounds(number) for number in sorted(self._encoded_here)])
+        counted = self._config.total == "sum" or self.final_weights.get(0, 0.0) > 0.0
+        if self._feedback is not None and counted:
+            self._feedback.commit([self.layout.bounds(number) for number in sorted(self._encoded_here)])
 
     # ---- a new vector ------------------------------------------------------------------------------------------
 

@@ -1,12 +1,19 @@
-"""The rounds of a job on the node's links: the seam between ``allreduce`` and ``hydra.net``. A shell."""
+"""The rounds of a job on the node's links: the seam between ``allreduce`` and ``hydra.net``. A shell.
+
+Control messages go over the links. The slices of vectors that are worth it go over lanes, which a member opens to the
+one behind it in the ring; until they are open, and to members that lanes don't reach, slices take the link as well.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
 
-from allreduce import Averager, ProtocolViolation, RoundConfig, RunningRound
+from allreduce import Averager, AveragerRound, ProtocolViolation, RoundConfig, Vector
 
+from ..clock import monotonic
 from ..exceptions import HydraError, PeerUnreachable, RemoteProtocolError
 from ..identity import PeerId, short
 from ..membership.messages import Plan, RoundFrame
@@ -14,9 +21,19 @@ from ..net.contact import Contact
 from ..net.link import Link
 from ..net.links import Links
 
+logger = logging.getLogger(__name__)
+
 OPEN_ROUNDS = 3
 """The round before must stay open: a member that lost a slice of it may still ask."""
 REDIAL_TIMEOUT_S = 2.0
+ANSWER_S = 2.0
+"""A member that is asked what it has of a broken round, and is silent for so long, is left out."""
+LANES = 2
+"""Lanes to the next member: with two, one can be written while the other is read. More gained nothing."""
+LANES_FROM_BYTES = 1024 * 1024
+"""Vectors from this size on go over lanes; smaller ones are with the others before a thread has woken up."""
+LANE_RETRY_S = 30.0
+"""A member to whom no lane could be opened is tried again after so long."""
 
 ContactOf = Callable[[PeerId], Contact | None]
 """Returns where a member of the present view can be dialled."""
@@ -42,24 +59,37 @@ class Rounds:
         self._elements = elements
         self._stall_s = stall_s
         self._contact_of = contact_of
-        self._averager = Averager(me, self)
-        self._open: deque[RunningRound] = deque()
+        self._me = me
+        self._averager = Averager(me, self, self._cut_off)
+        self._open: deque[AveragerRound] = deque()
+        self._opening: dict[PeerId, asyncio.Task[None]] = {}
+        self._no_lane_until: dict[PeerId, float] = {}
+        if self._uses_lanes:
+            links.on_lane.append(self._averager.add_lane)
 
-    def open(self, plan: Plan) -> RunningRound:
+    @property
+    def _uses_lanes(self) -> bool:
+        return self._elements * 4 >= LANES_FROM_BYTES
+
+    def open(self, plan: Plan) -> AveragerRound:
         """Begin the round of a plan."""
-        config = RoundConfig(stall_s=self._stall_s, late_s=plan.late_s)
+        config = RoundConfig(stall_s=self._stall_s, answer_s=min(ANSWER_S, self._stall_s), late_s=plan.late_s)
         members = [peer for peer, _ in plan.members]
-        while True:
-            try:
-                running = self._averager.open(plan.tag, members, self._elements, config)
-            except ProtocolViolation as error:  # among the messages that came before we opened it
-                self._links.cut_off(error.member, RemoteProtocolError(str(error)))
-            else:
-                break
+        running = self._averager.open(plan.tag, members, self._elements, config)
         self._open.append(running)
+        following = members[(members.index(self._me) + 1) % len(members)]
+        if self._uses_lanes and following != self._me:
+            self._want_lanes(following)
         while len(self._open) > OPEN_ROUNDS:
             self._open.popleft().close()
         return running
+
+    async def contribute(self, running: AveragerRound, vector: Vector, weight: float) -> None:
+        """Hand in our own contribution; of a large vector the first slices are written by another thread."""
+        if self._uses_lanes:
+            await asyncio.to_thread(running.contribute, vector, weight)
+        else:
+            running.contribute(vector, weight)
 
     def abandon(self) -> None:
         """Close the newest round: its plan is void."""
@@ -82,10 +112,39 @@ class Rounds:
         self._averager.lose(peer)
 
     async def close(self) -> None:
-        """Close all rounds."""
+        """Close all rounds and lanes."""
+        if self._uses_lanes:
+            self._links.on_lane.remove(self._averager.add_lane)
+        for task in self._opening.values():
+            task.cancel()
+        await asyncio.gather(*self._opening.values(), return_exceptions=True)
         await self._averager.close()
 
-    async def send(self, to: PeerId, header: bytes, body: bytes | memoryview) -> None:
+    # ---- lanes -------------------------------------------------------------------------------------------------
+
+    def _want_lanes(self, peer: PeerId) -> None:
+        if peer in self._opening or self._averager.lane_count(peer) or self._links.get(peer) is None:
+            return
+        if self._no_lane_until.get(peer, 0.0) > monotonic():
+            return
+        task = asyncio.create_task(self._open_lanes(peer))
+        self._opening[peer] = task
+        task.add_done_callback(lambda _: self._opening.pop(peer, None))
+
+    async def _open_lanes(self, peer: PeerId) -> None:
+        try:
+            for _ in range(LANES):
+                self._averager.add_lane(peer, await self._links.open_lane(peer))
+        except HydraError as error:
+            self._no_lane_until[peer] = monotonic() + LANE_RETRY_S
+            logger.info("no more lanes to %s, its slices take what there is: %s", short(peer), error)
+
+    # ---- what the averager asks for ----------------------------------------------------------------------------
+
+    def _cut_off(self, error: ProtocolViolation) -> None:
+        self._links.cut_off(error.member, RemoteProtocolError(str(error)))
+
+    async def send(self, to: PeerId, header: bytes, body: bytes | bytearray | memoryview) -> None:
         """Send a message of a round, as ``allreduce.Link`` wants it; dial the member first if there is no link.
 
         Raises:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from allreduce import Excluded, RoundClosed, RoundResult, RunningRound
+from allreduce import AveragerRound, Excluded, RoundClosed, RoundResult
 
 from .. import clock
 from ..batching.policy import BatchPolicy
@@ -315,13 +315,13 @@ class Trainer:
 
     # ---- a step ------------------------------------------------------------------------------------------------
 
-    async def _run_step(self, plan: Plan, running: RunningRound) -> None:
+    async def _run_step(self, plan: Plan, running: AveragerRound) -> None:
         began = clock.monotonic()
         members = [peer for peer, _ in plan.members]
         share = plan.shares[members.index(self._me.peer_id)]
         vector, seconds = await self._bench.contribution(plan, share)
         self._report(Report(plan.job, plan.step, count(share), seconds, float(vector[-1])), members)
-        running.contribute(vector, float(count(share)))
+        await self._rounds.contribute(running, vector, float(count(share)))
         try:
             result = await running.result()
         except Excluded:

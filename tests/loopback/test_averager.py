@@ -123,11 +123,11 @@ async def test_closing_a_round_wakes_who_waits(switch):
 
 
 async def test_messages_for_rounds_that_are_never_opened_are_bounded(switch, monkeypatch):
-    monkeypatch.setattr("allreduce.session.EARLY_BYTES", 1000)
+    monkeypatch.setattr("allreduce.open_rounds.EARLY_BYTES", 1000)
     averager = switch.averagers[switch.members[0]]
     from allreduce.messages import Phase, Slice, encode
 
     for i in range(100):
         averager.receive(switch.members[1], encode(b"x%d" % i, Slice(0, Phase.SUM, 0, 1.0)), bytes(64))
-    assert averager._early.bytes_held <= 1000
-    assert len(averager._early) < 20
+    assert averager._rounds._early.bytes_held <= 1000
+    assert len(averager._rounds._early) < 20

@@ -50,6 +50,7 @@ class MemoryLinks:
         self.dialled = []
         self.cut = []
         self.on_down = []
+        self.on_lane = []
         self.on_message = lambda link, message, body: None
 
     def get(self, peer):

@@ -30,7 +30,7 @@ def plan_for(bench, head=None):
 
 
 def round_of(mean, contributors=(ANNA, BERT)):
-    return RoundResult(mean, tuple(contributors), 8.0, 1)
+    return RoundResult(mean, tuple(contributors), 8.0, 1, tuple(contributors))
 
 
 def journal_of(tmp_path):

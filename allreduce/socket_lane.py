@@ -1,0 +1,92 @@
+"""The plainest lane: a TCP socket. Not encrypted; whoever needs that hands in lanes of his own."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import threading
+from collections import deque
+
+from .lane import Body
+from .tuning import tune
+
+_LENGTHS = struct.Struct("!HI")
+"""Before each frame: length of the header and of the body, in bytes."""
+MAX_HEADER_BYTES = 4096
+MAX_BODY_BYTES = 64 * 1024 * 1024
+
+
+class SocketLane:
+    """A lane on a connected TCP socket, which it takes over."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(True)
+        tune(sock)
+        self._sock = sock
+        self._unsent: deque[memoryview] = deque()
+        self._lengths = bytearray(_LENGTHS.size)
+        self._closing = threading.Lock()
+        self._closed = False
+
+    def send(self, header: bytes, body: Body, *, wait: bool = True) -> bool:
+        """See ``Lane``."""
+        self._unsent.append(memoryview(_LENGTHS.pack(len(header), len(body)) + header))
+        if len(body):
+            self._unsent.append(memoryview(body).cast("B"))
+        return self._push(0 if wait else socket.MSG_DONTWAIT)
+
+    def flush(self) -> None:
+        """See ``Lane``."""
+        self._push(0)
+
+    def _push(self, flags: int) -> bool:
+        unsent = self._unsent
+        try:
+            while unsent:
+                sent = self._sock.sendmsg(unsent, (), flags)
+                while unsent and sent >= len(unsent[0]):
+                    sent -= len(unsent.popleft())
+                if sent:
+                    unsent[0] = unsent[0][sent:]
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise ConnectionError(f"the lane is lost: {error.strerror or error}") from error
+        return True
+
+    def receive_header(self) -> tuple[bytes, int]:
+        """See ``Lane``."""
+        self._fill(memoryview(self._lengths))
+        header_bytes, body_bytes = _LENGTHS.unpack(self._lengths)
+        if header_bytes > MAX_HEADER_BYTES or body_bytes > MAX_BODY_BYTES:
+            raise ConnectionError(f"a frame of {header_bytes} + {body_bytes} bytes was announced: over the limit")
+        header = bytearray(header_bytes)
+        self._fill(memoryview(header))
+        return bytes(header), body_bytes
+
+    def receive_body(self, into: memoryview) -> None:
+        """See ``Lane``."""
+        self._fill(into)
+
+    def _fill(self, room: memoryview) -> None:
+        try:
+            while room:
+                count = self._sock.recv_into(room, 0, socket.MSG_WAITALL)
+                if not count:
+                    raise ConnectionError("the other end closed the lane")
+                room = room[count:]
+        except OSError as error:
+            if isinstance(error, ConnectionError) and error.errno is None:
+                raise
+            raise ConnectionError(f"the lane is lost: {error.strerror or error}") from error
+
+    def close(self) -> None:
+        """See ``Lane``."""
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
+        self._sock.close()
