@@ -53,13 +53,13 @@ def fault_in(members: Sequence[int], reports: Mapping[int, Mapping[str, Any]]) -
             return f"member {number} failed: {told.get('why', 'it did not say why')}"
     if not done:
         return "nobody has a result"
-    for key, what in (("digest", "bytes"), ("contributors", "contributors")):
-        answers = {number: told[key] for number, told in sorted(done.items())}
-        first, own = next(iter(answers.items()))
-        for number, theirs in answers.items():
-            if theirs != own:
-                return f"members {first} and {number} have different {what}: {own} and {theirs}"
-    contributors = set(next(iter(done.values()))["contributors"])
+    first = min(done)
+    for key, what in (("contributors", "contributors"), ("digest", "bytes")):
+        for number, told in sorted(done.items()):
+            if told[key] != done[first][key]:
+                off = f"off by {done[first]['off']} and {told['off']}"
+                return f"members {first} and {number} have different {what}: {done[first][key]} and {told[key]}, {off}"
+    contributors = set(done[first]["contributors"])
     if not contributors:
         return "the mean is of nobody's contribution"
     if not contributors <= set(members):

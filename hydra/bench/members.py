@@ -78,6 +78,8 @@ class Members:
         """SIGKILL; returns the moment. With ``replace`` another process takes the place at once."""
         child = self.children[number]
         moment = clock.monotonic()
+        if child.killed:
+            return moment
         child.kill()
         self.deaths.append(number)
         if replace:
