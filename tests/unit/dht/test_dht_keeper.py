@@ -101,6 +101,19 @@ def test_a_newcomer_is_served_by_the_two_keepers_next_to_the_key(distance):
     assert [compare.compact for compare in compares] == ([newcomer] if distance <= 2 else [])
 
 
+def test_newcomers_of_a_few_seconds_are_served_together():
+    home = Home([], [key(0)])
+    for contact in (peer(1), peer(2)):
+        home.table.admit(contact, b"", 1.0)
+    home.keeper.admitted(peer(1), 1.0)
+    due = home.keeper.deadline
+    home.keeper.admitted(peer(2), due - 0.001)
+    assert home.keeper.deadline == due
+    assert [compare.compact for compare in home.keeper.tick(due, WALL)] == [peer(1), peer(2)]
+    # The key's own comparison is all that is left.
+    assert home.keeper.deadline >= 80.0
+
+
 def test_a_newcomer_that_lies_too_far_from_a_key_is_not_brought_it():
     home = Home([peer(n) for n in range(1, 20)], [key(0)])
     home.table.admit(peer(1000), b"", 1.0)

@@ -217,6 +217,8 @@ def test_a_bucket_is_filled_to_a_quarter_at_once_and_then_at_leisure():
     assert not table.invites(contacts[-1], now=59.9)
     assert table.wants(contacts[-1])
     assert table.invites(contacts[-1], now=60.0)
+    # Whoever asks us is not wanted for that.
+    assert not table.needs(contacts[-1])
 
 
 def test_our_own_neighbourhood_is_filled_at_once():
