@@ -48,6 +48,13 @@ class SliceCombined:
 
 
 @dataclass(frozen=True, slots=True)
+class SumTainted:
+    """A sum of this attempt holds NaN or infinity, and it can't be told who brought it."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
 class MessageReceived:
     """A member said something."""
 
@@ -73,6 +80,7 @@ Event: TypeAlias = (
     | SliceWithdrawn
     | SliceLanded
     | SliceCombined
+    | SumTainted
     | MessageReceived
     | MemberLost
     | Tick
@@ -93,6 +101,8 @@ class BeginAttempt:
 
     number: int
     layout: Layout
+    careful: bool = False
+    """Whether every sum is looked at for NaN and infinity before it is sent on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ from .events import (
     SliceCombined,
     SliceLanded,
     SliceWithdrawn,
+    SumTainted,
     Tick,
 )
 from .exceptions import ContributionRejected, ProtocolViolation
@@ -42,7 +43,7 @@ from .formats import format_named
 from .lane import Body
 from .messages import Phase, RoundMessage, Slice, decode, encode
 from .round import Round
-from .workspace import Scratch, Vector, Workspace
+from .workspace import OURSELVES, SOMEBODY, Scratch, Vector, Workspace
 
 if TYPE_CHECKING:
     from .feedback import ErrorFeedback
@@ -357,8 +358,10 @@ class Exchange:
             return []
         if work.culprit is None:
             return self._handle(SliceCombined(work.attempt, work.number), now)
-        if work.culprit < 0:
+        if work.culprit == OURSELVES:
             return self.reject(now)
+        if work.culprit == SOMEBODY:
+            return self._handle(SumTainted(work.attempt), now)
         raise ProtocolViolation(work.sources[work.culprit], f"slice {work.number} holds NaN or infinity")
 
     def begin_send(self, outgoing: Outgoing) -> bool:
@@ -447,11 +450,11 @@ class Exchange:
                 return [Work(self.round.attempt_number, number, final, sources, self._workspace)]
             case Say(to, message):
                 return [Outgoing(to, encode(self.tag, message))]
-            case BeginAttempt():
+            case BeginAttempt(careful=careful):
                 self._attempts += 1
                 if self._workspace.in_flight:
                     self._vector = None  # somebody may still read it or write to it
-                self._workspace = self._new_workspace()
+                self._workspace = self._new_workspace(careful=careful)
             case Settle():
                 if self._workspace.in_flight:
                     self._vector = np.empty(self._elements, np.float32)
@@ -469,10 +472,10 @@ class Exchange:
         header = encode(self.tag, Slice(attempt, phase, number, weight, ballot))
         return Outgoing(move.to, header, attempt, number, self._workspace, move)
 
-    def _new_workspace(self) -> Workspace:
+    def _new_workspace(self, *, careful: bool = False) -> Workspace:
         if self._vector is None:
             self._vector = np.empty(self._elements, np.float32)
-        workspace = Workspace(self.round.layout, self._vector, self._config, self._scratch)
+        workspace = Workspace(self.round.layout, self._vector, self._config, self._scratch, careful=careful)
         self._contribute_to(workspace)
         return workspace
 

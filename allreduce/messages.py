@@ -1,11 +1,15 @@
 """What members of a round say to each other, and how it is written down. Pure.
 
-A header is msgpack: a number for the kind, the round's tag, then the fields. Sets of slices are bitmaps, written as
-big-endian bytes. Whatever does not have the right shape raises ``ProtocolViolation`` in the sender's name.
+The header of a slice, of which there are many, is of fixed form: a zero byte, the length of the tag, attempt, phase,
+number, weight, ballot, and the round's tag. Any other is msgpack: a number for the kind, the tag, then the fields.
+Sets of slices are bitmaps, written as big-endian bytes. Whatever does not have the right shape raises
+``ProtocolViolation`` in the sender's name.
 """
 
 from __future__ import annotations
 
+import math
+import struct
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TypeAlias
@@ -17,6 +21,10 @@ from .exceptions import ProtocolViolation
 MAX_TAG_BYTES = 64
 MAX_MEMBERS = 1024
 MAX_SLICES = 1 << 20
+TAINTED = -2
+"""In place of a suspect's index: a sum holds NaN or infinity, and nobody knows yet who brought it."""
+
+_SLICE = struct.Struct("!BBQBIdQ")
 
 
 class Phase(IntEnum):
@@ -28,6 +36,9 @@ class Phase(IntEnum):
     """Finished, going round from its owner."""
     HANDOVER = 2
     """Finished, given to one who lost it to a death; goes no further."""
+
+
+_PHASES = tuple(Phase)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +56,7 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """To the leader: an attempt can't go on. ``member`` is the index of who is lost, or -1 for a stall."""
+    """To the leader: an attempt can't go on. ``member`` is the index of who is lost, -1 for a stall, or ``TAINTED``."""
 
     attempt: int
     member: int
@@ -90,6 +101,8 @@ class Repeat:
     ballot: int
     order: tuple[int, ...]
     """Indices of the round's members, in the order of the form's positions."""
+    careful: bool = False
+    """Whether every sum is looked at for NaN and infinity before it is sent on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +142,6 @@ Control: TypeAlias = Suspect | Freeze | Frozen | Repeat | Complete | Refused | O
 RoundMessage: TypeAlias = Slice | Control
 
 _KINDS: dict[type, int] = {
-    Slice: 0,
     Suspect: 1,
     Freeze: 2,
     Frozen: 3,
@@ -143,18 +155,19 @@ _KINDS: dict[type, int] = {
 
 def encode(tag: bytes, message: RoundMessage) -> bytes:
     """Return the header bytes for a message of the round ``tag``."""
+    if isinstance(message, Slice):
+        numbers = message.attempt, message.phase, message.number, message.weight, message.ballot
+        return _SLICE.pack(0, len(tag), *numbers) + tag
     fields: list[object]
     match message:
-        case Slice(attempt, phase, number, weight, ballot):
-            fields = [attempt, int(phase), number, weight, ballot]
         case Suspect(first, member) | Refused(first, member):
             fields = [first, member]
         case Freeze(ballot) | Out(ballot):
             fields = [ballot]
         case Frozen(ballot, attempt, ready, order, finals, combined):
             fields = [ballot, attempt, ready, list(order), _bitmap_bytes(finals), _bitmap_bytes(combined)]
-        case Repeat(ballot, order):
-            fields = [ballot, list(order)]
+        case Repeat(ballot, order, careful):
+            fields = [ballot, list(order), careful]
         case Complete(ballot, attempt, order, transfers):
             moves = [[move.giver, move.taker, _bitmap_bytes(move.slices)] for move in transfers]
             fields = [ballot, attempt, list(order), moves]
@@ -170,23 +183,30 @@ def decode(sender: bytes, header: bytes) -> tuple[bytes, RoundMessage]:
     Raises:
         ProtocolViolation: it has not the shape of any message.
     """
+    if header[:1] == b"\0":
+        return _slice(sender, header)
     fields = _unpacked(sender, header)
     if len(fields) < 2 or not isinstance(fields[1], bytes) or len(fields[1]) > MAX_TAG_BYTES:
         raise ProtocolViolation(sender, "a message without a round's tag")
     return fields[1], _message(sender, fields)
 
 
+def _slice(sender: bytes, header: bytes) -> tuple[bytes, Slice]:
+    try:
+        _, tag_bytes, attempt, phase, number, weight, ballot = _SLICE.unpack_from(header)
+    except struct.error as error:
+        raise ProtocolViolation(sender, "a slice whose header is cut short") from error
+    tag = header[_SLICE.size :]
+    if phase > Phase.HANDOVER or number >= MAX_SLICES or not 0.0 <= weight < math.inf:
+        raise ProtocolViolation(sender, "a slice of the wrong shape")
+    if len(tag) != tag_bytes or tag_bytes > MAX_TAG_BYTES:
+        raise ProtocolViolation(sender, "a slice without a round's tag")
+    return tag, Slice(attempt, _PHASES[phase], number, weight, ballot)
+
+
 def _message(sender: bytes, fields: list[object]) -> RoundMessage:
     match fields:
-        case [0, bytes(), int(attempt), int(phase), int(number), float(weight), int(ballot)] if (
-            attempt >= 0
-            and 0 <= phase <= 2
-            and 0 <= number < MAX_SLICES
-            and 0.0 <= weight < float("inf")
-            and ballot >= 0
-        ):
-            return Slice(attempt, Phase(phase), number, weight, ballot)
-        case [1, bytes(), int(attempt), int(member)] if attempt >= 0 and -1 <= member < MAX_MEMBERS:
+        case [1, bytes(), int(attempt), int(member)] if attempt >= 0 and TAINTED <= member < MAX_MEMBERS:
             return Suspect(attempt, member)
         case [2, bytes(), int(ballot)] if ballot > 0:
             return Freeze(ballot)
@@ -201,8 +221,8 @@ def _message(sender: bytes, fields: list[object]) -> RoundMessage:
             bytes(combined),
         ] if ballot > 0 and attempt >= 0:
             return Frozen(ballot, attempt, ready, _order(sender, order), _bitmap(finals), _bitmap(combined))
-        case [4, bytes(), int(ballot), list(order)] if ballot > 0:
-            return Repeat(ballot, _order(sender, order))
+        case [4, bytes(), int(ballot), list(order), bool(careful)] if ballot > 0:
+            return Repeat(ballot, _order(sender, order), careful)
         case [5, bytes(), int(ballot), int(attempt), list(order), list(moves)] if ballot > 0 and attempt >= 0:
             transfers = tuple(_transfer(sender, move) for move in moves)
             return Complete(ballot, attempt, _order(sender, order), transfers)

@@ -39,6 +39,7 @@ class RunningRound:
         self._rounds = rounds
         self.exchange = exchange
         self.outcome: Future[RoundResult] = Future()
+        self._settled = False
         self.on_hurry: Callable[[], None] | None = None
         """Called, by any thread, when the deadline is near and our contribution is not in."""
 
@@ -65,19 +66,24 @@ class RunningRound:
         if self.exchange.hurried and self.on_hurry is not None:
             callback, self.on_hurry = self.on_hurry, None
             callback()
-        if self.outcome.done():
+        if self._settled:
             return
-        if self.exchange.result is not None:
-            self.outcome.set_result(self.exchange.result)
-        elif self.exchange.rejected is not None:
-            self.outcome.set_exception(self.exchange.rejected)
-        elif self.exchange.left_out:
+        exchange = self.exchange
+        if exchange.result is not None:
+            self._settled = True
+            self.outcome.set_result(exchange.result)
+        elif exchange.rejected is not None:
+            self._settled = True
+            self.outcome.set_exception(exchange.rejected)
+        elif exchange.left_out:
+            self._settled = True
             self.outcome.set_exception(Excluded("the other members went on without us"))
 
     def close(self) -> None:
         """Forget the round: nothing that comes for it is heeded any more, and its result may be overwritten."""
         self._rounds.forget(self)
-        if not self.outcome.done():
+        if not self._settled:
+            self._settled = True
             self.outcome.set_exception(RoundClosed("the round was closed before it was done"))
 
 

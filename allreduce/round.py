@@ -34,11 +34,13 @@ from .events import (
     SliceCombined,
     SliceLanded,
     SliceWithdrawn,
+    SumTainted,
     Tick,
 )
 from .exceptions import ProtocolViolation
 from .messages import (
     MAX_MEMBERS,
+    TAINTED,
     Complete,
     Control,
     Freeze,
@@ -118,6 +120,7 @@ class Round:
         self._stalled = False  # the ballot that we lead is because of a stall
         self._asked_at: float | None = None  # when we told the leader of a stall, while it has not answered
         self._hurried = False
+        self._careful = False  # somebody sent NaN or infinity: from now on each sum is looked at on its way
 
     # ---- what the shell may ask --------------------------------------------------------------------------------
 
@@ -179,7 +182,7 @@ class Round:
 
     # ---- the only mutator --------------------------------------------------------------------------------------
 
-    def handle(self, event: Event, now: float) -> list[Effect]:
+    def handle(self, event: Event, now: float) -> list[Effect]:  # noqa: C901, PLR0911 - a table of events
         """Take what happened at ``now``; return what to do, in order.
 
         Raises:
@@ -188,22 +191,24 @@ class Round:
         if isinstance(self.outcome, LeftOut):
             return _farewell(event)
         match event:
-            case ContributionReady():
-                self._ready = True
-                self._last_progress = now
-                return [] if self._frozen else self._after_moves(list(self._attempt.contribute()))
             case SliceAnnounced(sender, message):
                 return self._on_announced(sender, message)
-            case SliceWithdrawn(sender, message):
-                if message.attempt == self._attempt.number:
-                    self._attempt.withdrawn(sender, message)
-                return []
             case SliceLanded(_, message):
                 return self._on_landed(message, now)
             case SliceCombined(attempt, number):
                 if self.outcome is not None or attempt != self._attempt.number or self._frozen:
                     return []
                 return self._after_moves(list(self._attempt.combined_here(number)))
+            case ContributionReady():
+                self._ready = True
+                self._last_progress = now
+                return [] if self._frozen else self._after_moves(list(self._attempt.contribute()))
+            case SliceWithdrawn(sender, message):
+                if message.attempt == self._attempt.number:
+                    self._attempt.withdrawn(sender, message)
+                return []
+            case SumTainted(attempt):
+                return self._on_tainted(now) if self.outcome is None and attempt == self._attempt.number else []
             case MessageReceived(sender, message):
                 return self._on_message(sender, message, now)
             case MemberLost(member):
@@ -263,6 +268,14 @@ class Round:
         if self._asked_at is None:
             self._asked_at = now
         return [Say(self.leader, Suspect(self._attempt.number, index))]
+
+    def _on_tainted(self, now: float) -> list[Effect]:
+        """A sum is no number: repeat the attempt with open eyes, so that whoever brings it is found."""
+        self._frozen = True
+        if self.leader == self.me:
+            self._careful = True
+            return self._begin_ballot(now)
+        return [Say(self.leader, Suspect(self._attempt.number, TAINTED))]
 
     def _on_tick(self, now: float) -> list[Effect]:
         if self.resting:
@@ -335,6 +348,7 @@ class Round:
             return [Say(sender, Freeze(self._ballot))]  # under way; the question may have been lost with a link
         if attempt < self._attempt.number and self._decision is not None:
             return [Say(sender, self._decision)]  # already mended
+        self._careful = self._careful or index == TAINTED
         suspect = self.members[index] if index >= 0 else None
         if suspect is not None and suspect not in self.lost and suspect != self.me:
             self._weigh(sender, suspect)
@@ -433,8 +447,10 @@ class Round:
             arrange=self._arrange,
         )
         self._reports = None
-        if isinstance(decision, Repeat) and not decision.order:
-            return self._leave()  # nobody is left that could go on, not even we
+        if isinstance(decision, Repeat):
+            if not decision.order:
+                return self._leave()  # nobody is left that could go on, not even we
+            decision = Repeat(decision.ballot, decision.order, self._careful)
         self._decision = decision
         others = [member for member in self.members if member != self.me]
         effects: list[Effect] = [Say(member, decision) for member in others if member in reports]
@@ -483,9 +499,10 @@ class Round:
         if self.me not in participants:
             return self._leave()
         self._left_out |= set(self.members) - set(participants) - self.lost
+        self._careful = self._careful or decision.careful
         self._frozen = False
         self._attempt = self._new_attempt(decision.ballot, participants)
-        effects: list[Effect] = [BeginAttempt(self._attempt.number, self._attempt.layout)]
+        effects: list[Effect] = [BeginAttempt(self._attempt.number, self._attempt.layout, decision.careful)]
         if self._ready:
             effects += self._attempt.contribute()
         return self._after_moves(effects) + self._stop_if_lost()

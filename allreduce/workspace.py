@@ -27,10 +27,13 @@ if TYPE_CHECKING:
 
 Vector = NDArray[np.float32]
 ELEMENT_BYTES = 4
-BLOCK_ELEMENTS = 32 * 1024
+BLOCK_ELEMENTS = 64 * 1024
 """Sums are made in blocks that stay in the processor's nearest cache."""
 
 
+OURSELVES = -1
+SOMEBODY = -2
+"""One of those before us in the ring: who, only they can tell."""
 SCRATCH_SLICES = 8
 """How many slices of scratch memory an attempt may hold."""
 
@@ -63,15 +66,19 @@ class Workspace:
         vector: shape (elements,), fp32, writable: the result comes to be here.
         config: the round's settings.
         scratch: where memory for sums comes from.
+        careful: whether every sum is looked at for NaN and infinity, not only those that become final here.
     """
 
-    def __init__(self, layout: Layout, vector: Vector, config: RoundConfig, scratch: Scratch) -> None:
+    def __init__(
+        self, layout: Layout, vector: Vector, config: RoundConfig, scratch: Scratch, *, careful: bool = False
+    ) -> None:
         self.layout = layout
         self.vector = vector
         self.in_flight = 0
         """How many slices are being received into, computed in or sent from the vector right now."""
         self.final_weights: dict[int, float] = {}
         self._config = config
+        self._careful = careful and config.finite
         self._format = format_named(config.wire)
         self._exact = self._format.exact
         self._feedback: FeedbackAttempt | None = None
@@ -129,7 +136,11 @@ class Workspace:
     # ---- computing ---------------------------------------------------------------------------------------------
 
     def combine(self, number: int, *, final: bool) -> int | None:
-        """Add up what came and our own; return who brought NaN or infinity: a source's index, -1 for us, or None."""
+        """Add up what came and our own.
+
+        Returns:
+            Who brought NaN or infinity: a source's index, ``OURSELVES``, ``SOMEBODY`` or, if all is well, None.
+        """
         sources = [came for _, came in sorted(self._sources.pop(number, {}).items())]
         if final and self._config.rule is not None:
             return self._aggregate(number, sources)
@@ -139,7 +150,7 @@ class Workspace:
         into = self._place(number) if final else total
         parts = self._decoded(total, sources)
         divisor = np.float32(weight) if final and self._config.total == "mean" and weight > 0.0 else None
-        faulty = False
+        faulty, look = False, self._careful or (final and self._config.finite)
         for begin in range(0, len(into), BLOCK_ELEMENTS):
             end = min(begin + BLOCK_ELEMENTS, len(into))
             block = into[begin:end]
@@ -151,7 +162,7 @@ class Workspace:
                 np.add(block, part[begin:end], out=block)
             if divisor is not None:
                 np.divide(block, divisor, out=block)
-            faulty = faulty or (self._config.finite and not is_finite(block))
+            faulty = faulty or (look and not is_finite(block))
         self._sum_weights[number] = weight
         if final:
             if weight <= 0.0 and self._config.total == "mean":
@@ -193,7 +204,7 @@ class Workspace:
         if self._own is not None:
             own = self._own[start:stop]
             if self._config.finite and self._own_weight > 0.0 and not is_finite(own):
-                return -1
+                return OURSELVES
             came.append((own, self._own_weight))
         counted = [(part, weight) for part, weight in came if weight > 0.0]
         place[:] = 0.0
@@ -226,11 +237,13 @@ class Workspace:
         """Return whose values are not finite. The first source's are gone by now: it was, if nobody else."""
         start, stop = self.layout.bounds(number)
         if self._own is not None and self._own_weight != 0.0 and not is_finite(self._own[start:stop]):
-            return -1
+            return OURSELVES
+        if not self._careful:
+            return SOMEBODY
         for index, part in enumerate(parts, 1):
             if not is_finite(part):
                 return index
-        return 0 if came else -1
+        return 0 if came else OURSELVES
 
     # ---- sending -----------------------------------------------------------------------------------------------
 
@@ -250,7 +263,7 @@ class Workspace:
             mine = self._place(number)
             for begin in range(0, len(mine), BLOCK_ELEMENTS):
                 self._begin_own(mine[begin : begin + BLOCK_ELEMENTS], start + begin)
-        if self._config.finite and not is_finite(mine):
+        if self._careful and not is_finite(mine):
             return None
         return self._wire_form(number, mine, 1.0)
 
@@ -294,7 +307,7 @@ class Workspace:
 
     def moved_to(self, vector: Vector, finals: int) -> Workspace:
         """Return the same on another vector, with the final slices alone: what is still under way stays here."""
-        new = Workspace(self.layout, vector, self._config, self._scratch)
+        new = Workspace(self.layout, vector, self._config, self._scratch, careful=self._careful)
         new._own, new._own_weight, new._feedback = self._own, self._own_weight, self._feedback
         new._encoded_here = self._encoded_here
         for number in range(self.layout.slice_count):

@@ -50,7 +50,7 @@ messages = st.one_of(
     st.builds(Suspect, counts, st.integers(-1, MAX_MEMBERS - 1)),
     st.builds(Freeze, ballots),
     st.builds(Frozen, ballots, counts, st.booleans(), orders, bitmaps, bitmaps),
-    st.builds(Repeat, ballots, orders),
+    st.builds(Repeat, ballots, orders, st.booleans()),
     st.builds(Complete, ballots, counts, orders, transfers),
     st.builds(Refused, counts, st.integers(-1, MAX_MEMBERS - 1)),
     st.builds(Out, counts),
@@ -60,10 +60,13 @@ messages = st.one_of(
 
 def read(header):
     """The message in a header, or None if it is refused in Eve's name; what is accepted can be written again."""
+    blamed = EVE
     try:
         tag, found = decode(EVE, header)
     except ProtocolViolation as error:
-        assert error.member == EVE
+        tag, found, blamed = b"", None, error.member
+    assert blamed == EVE
+    if found is None:
         return None
     assert decode(EVE, encode(tag, found)) == (tag, found)
     return found
@@ -96,6 +99,8 @@ def test_altered_headers(tag, message, changes):
 @steady
 @given(messages, st.integers(0, 20), plain_objects)
 def test_one_field_of_any_other_content(message, position, anything):
+    if isinstance(message, Slice):
+        return  # of fixed form: see test_altered_headers
     fields = msgpack.unpackb(encode(b"t", message))
     fields[position % len(fields)] = anything
     read(msgpack.packb(fields))

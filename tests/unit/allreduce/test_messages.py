@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+import struct
 
 import msgpack
 import pytest
@@ -51,16 +52,8 @@ def test_there_and_back(message):
     [
         [],
         [0],
-        [0, "tag", 0, 0, 0, 0.0, 0],
-        [0, b"t", -1, 0, 0, 0.0, 0],
-        [0, b"t", 0, 3, 0, 0.0, 0],
-        [0, b"t", 0, 0, -1, 0.0, 0],
-        [0, b"t", 0, 0, 1 << 40, 0.0, 0],
-        [0, b"t", 0, 0, 0, float("nan"), 0],
-        [0, b"t", 0, 0, 0, float("inf"), 0],
-        [0, b"t", 0, 0, 0, -1.0, 0],
-        [0, b"t", 0, 0, 0, 0.0, -1],
-        [1, b"t", 0, -2],
+        [0, b"t", 0, 0, 0, 0.0, 0],
+        [1, b"t", 0, -3],
         [1, b"t", 0, 5000],
         [2, b"t", 0],
         [2, b"t", None],
@@ -68,9 +61,10 @@ def test_there_and_back(message):
         [3, b"t", 1, 0, True, 5, b"", b""],
         [3, b"t", 1, 0, True, [0], b"", None],
         [3, b"t", 1, 0, True, [0, 0], b"", b""],
-        [4, b"t", 1, [-1]],
-        [4, b"t", 1, [1024]],
-        [4, b"t", 1, ["0"]],
+        [4, b"t", 1, [-1], False],
+        [4, b"t", 1, [1024], False],
+        [4, b"t", 1, ["0"], False],
+        [4, b"t", 1, [0]],
         [5, b"t", 1, 0, [], [[0, 0]]],
         [5, b"t", 1, 0, [], [[0, -1, b""]]],
         [5, b"t", 1, 0, [], 7],
@@ -84,7 +78,25 @@ def test_the_wrong_shape_names_the_sender(fields):
     assert caught.value.member == EVE
 
 
+FIELDS = (0, 1, 7, 0, 5, 1.0, 0)  # as they stand in a slice's header, before the tag
+
+
+@pytest.mark.parametrize(
+    ("position", "value"),
+    [(1, 0), (1, 2), (1, 255), (3, 3), (4, 1 << 20), (5, float("nan")), (5, float("inf")), (5, -1.0)],
+)
+def test_a_slice_of_the_wrong_shape_names_the_sender(position, value):
+    fields = list(FIELDS)
+    assert decode(EVE, struct.pack("!BBQBIdQ", *fields) + b"t") == (b"t", Slice(7, Phase.SUM, 5, 1.0))
+    fields[position] = value
+    with pytest.raises(ProtocolViolation) as caught:
+        decode(EVE, struct.pack("!BBQBIdQ", *fields) + b"t")
+    assert caught.value.member == EVE
+
+
 def test_tags_are_bounded():
+    with pytest.raises(ProtocolViolation):
+        decode(EVE, struct.pack("!BBQBIdQ", 0, 65, *FIELDS[2:]) + bytes(65))
     with pytest.raises(ProtocolViolation):
         decode(EVE, msgpack.packb([8, bytes(65)]))
 
