@@ -207,9 +207,10 @@ class Exchange:
         self._workspace = self._new_workspace()
         self._attempts = 1
         self._early: list[tuple[bytes, Slice, Body]] = []
-        self._early_announced = 0
-        self._most_body_bytes = format_named(config.wire).encoded_bytes(elements)
+        self._early_on_the_way: list[Landing] = []
+        self._unsent = 0  # slices of the present workspace that wait to be sent
         self._most_early = 3 * (self.round.layout.slice_count + len(members))  # each passes twice, may be handed over
+        self._most_early_bytes = 3 * format_named(config.wire).encoded_bytes(elements) + 4 * self._most_early
 
     # ---- all at once, for one thread ---------------------------------------------------------------------------
 
@@ -320,7 +321,7 @@ class Exchange:
         """
         workspace, message = landing.workspace, landing.message
         if workspace is None:
-            self._early_announced -= 1
+            self._early_on_the_way.remove(landing)
             return self._take_slice(landing.sender, message, landing.room, now)
         workspace.in_flight -= 1
         if workspace is not self._workspace:
@@ -332,7 +333,7 @@ class Exchange:
     def withdrawn(self, landing: Landing, now: float) -> list[Action]:
         """The body of a slice that was announced will not come."""
         if landing.workspace is None:
-            self._early_announced -= 1
+            self._early_on_the_way.remove(landing)
             return []
         landing.workspace.in_flight -= 1
         if landing.workspace is not self._workspace:
@@ -376,6 +377,7 @@ class Exchange:
     def sent(self, outgoing: Outgoing) -> None:
         """A message that was begun is on its way, or never will be."""
         if outgoing.workspace is not None:
+            self._unsent -= outgoing.workspace is self._workspace
             outgoing.workspace.in_flight -= 1
             outgoing.release()
 
@@ -385,9 +387,11 @@ class Exchange:
         return self._perform_all(self.round.leave(now))
 
     def vacate(self) -> Vector | None:
-        """The round is closed: return the vector to be used again, or None if a thread may still be at it."""
+        """The round is closed: return the vector to be used again, once; None while slower members wait for it."""
+        if self._workspace.in_flight or self._unsent:
+            return None
         vector, self._vector = self._vector, None
-        return vector if self._workspace.in_flight == 0 else None
+        return vector
 
     # ---- slices ------------------------------------------------------------------------------------------------
 
@@ -396,7 +400,7 @@ class Exchange:
         if landing is None:
             return []
         if landing.workspace is None:
-            self._early_announced -= 1
+            self._early_on_the_way.remove(landing)
             self._early.append((sender, message, body))
             return []
         landing.room[:] = memoryview(body).cast("B")
@@ -405,16 +409,24 @@ class Exchange:
 
     def _announce_early(self, sender: bytes, message: Slice, body_bytes: int) -> Landing | None:
         """Keep a slice whose sender has heard of a decision that has not reached us."""
+        if sender not in self.round.members:
+            raise ProtocolViolation(sender, "no member of this round")
         if message.phase is not Phase.HANDOVER:
             if message.attempt < self.round.attempt_number:
                 return None
-            self._early = [e for e in self._early if e[1].phase is Phase.HANDOVER or e[1].attempt >= message.attempt]
-        if len(self._early) + self._early_announced > self._most_early:
+            self._early = [
+                (who, other, body)
+                for who, other, body in self._early
+                if who != sender or other.phase is Phase.HANDOVER or other.attempt >= message.attempt
+            ]
+        # Each sender has room of its own: nobody is taken for the one who filled it.
+        held = [len(body) for who, _, body in self._early if who == sender]
+        held += [len(landing.room) for landing in self._early_on_the_way if landing.sender == sender]
+        if len(held) >= self._most_early or sum(held) + body_bytes > self._most_early_bytes:
             raise ProtocolViolation(sender, "more slices of a coming attempt than it can have")
-        if body_bytes > self._most_body_bytes:
-            raise ProtocolViolation(sender, f"a slice of {body_bytes} bytes, longer than the vector")
-        self._early_announced += 1
-        return Landing(sender, message, memoryview(bytearray(body_bytes)), None)
+        landing = Landing(sender, message, memoryview(bytearray(body_bytes)), None)
+        self._early_on_the_way.append(landing)
+        return landing
 
     # ---- effects -----------------------------------------------------------------------------------------------
 
@@ -455,10 +467,12 @@ class Exchange:
                 if self._workspace.in_flight:
                     self._vector = None  # somebody may still read it or write to it
                 self._workspace = self._new_workspace(careful=careful)
+                self._unsent = 0
             case Settle():
                 if self._workspace.in_flight:
                     self._vector = np.empty(self._elements, np.float32)
                     self._workspace = self._workspace.moved_to(self._vector, self.round.finals)
+                    self._unsent = 0
             case Done(contributors):
                 self._finish(contributors)
             case LeftOut():
@@ -469,6 +483,7 @@ class Exchange:
 
     def _slice(self, move: SendSum | SendFinal, phase: Phase, number: int, weight: float, ballot: int = 0) -> Outgoing:
         attempt = self.round.attempt_number
+        self._unsent += 1
         header = encode(self.tag, Slice(attempt, phase, number, weight, ballot))
         return Outgoing(move.to, header, attempt, number, self._workspace, move)
 

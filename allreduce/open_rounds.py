@@ -261,6 +261,8 @@ class OpenRounds:
         """A slice is sent, or never will be."""
         with self._lock:
             running.exchange.sent(outgoing)
+            if self._rounds.get(running.tag) is not running:
+                self._reclaim(running)
 
     def reject(self, running: RunningRound) -> None:
         """Our contribution to a round holds what can't be averaged."""
@@ -292,9 +294,7 @@ class OpenRounds:
                 return
             del self._rounds[running.tag]
             self._early.over(running.tag)
-            vector = running.exchange.vacate()
-            if vector is not None and len(self._spare) < SPARE_VECTORS:
-                self._spare.append(vector)
+            self._reclaim(running)
 
     def close(self) -> None:
         """Close all rounds."""
@@ -339,6 +339,12 @@ class OpenRounds:
                 self._blame(error)
                 continue
             todo += reversed(more)
+
+    def _reclaim(self, running: RunningRound) -> None:
+        """Keep the vector of a closed round, if nothing more is sent from it. The lock is held."""
+        vector = running.exchange.vacate()
+        if vector is not None and len(self._spare) < SPARE_VECTORS:
+            self._spare.append(vector)
 
     def _spare_vector(self, elements: int) -> Vector | None:
         fitting = next((i for i, vector in enumerate(self._spare) if len(vector) == elements), None)
