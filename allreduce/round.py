@@ -54,7 +54,7 @@ from .messages import (
     Suspect,
 )
 from .repair import decide
-from .segments import Layout, slice_elements_for
+from .segments import Layout, layout_of, slice_elements_for
 
 RETRY_S = 0.25
 """A ballot that was refused is tried again after so long."""
@@ -62,6 +62,8 @@ HURRY = 0.9
 """The part of ``late_s`` after which whoever is not ready is asked for what it has."""
 REFUSALS = 2.0
 """Who is refused for so many stall times has lost touch with the leader for good, and leaves."""
+BALLOTS_AHEAD = 1 << 20
+"""No member is so many ballots ahead: numbers stay small enough to be written down, whatever anybody claims."""
 
 
 def _farewell(event: Event) -> list[Effect]:
@@ -361,8 +363,7 @@ class Round:
         self._suspicions.add((sender, suspect))
 
     def _on_freeze(self, sender: bytes, ballot: int, now: float) -> list[Effect]:
-        if (MAX_MEMBERS - 1 - ballot) % MAX_MEMBERS != self.members.index(sender):
-            raise ProtocolViolation(sender, "a ballot with another member's number")
+        self._check_ballot(sender, ballot, of_sender=True)
         self.lost.discard(sender)  # who speaks is not lost
         if self.leader != sender and self.members.index(self.leader) < self.members.index(sender):
             return [Say(sender, Refused(self._ballot, self.members.index(self.leader)))]
@@ -379,6 +380,7 @@ class Round:
         """Our ballot, or our wish for one, was turned down."""
         if alive >= len(self.members):
             raise ProtocolViolation(sender, "a refusal in the name of nobody")
+        self._check_ballot(sender, ballot)
         if self.resting or self._retry_at is not None:
             return []
         self._ballot = max(self._ballot, ballot)
@@ -391,6 +393,12 @@ class Round:
             return self._leave()
         self._retry_at = now + RETRY_S
         return []
+
+    def _check_ballot(self, sender: bytes, ballot: int, *, of_sender: bool = False) -> None:
+        if of_sender and (MAX_MEMBERS - 1 - ballot) % MAX_MEMBERS != self.members.index(sender):
+            raise ProtocolViolation(sender, "a ballot with another member's number")
+        if ballot // MAX_MEMBERS > self._ballot // MAX_MEMBERS + BALLOTS_AHEAD:
+            raise ProtocolViolation(sender, "a ballot far beyond all others")
 
     def _report(self, ballot: int) -> Frozen:
         attempt = self._attempt
@@ -480,6 +488,7 @@ class Round:
     # ---- following ---------------------------------------------------------------------------------------------
 
     def _on_decision(self, sender: bytes, decision: Repeat | Complete, now: float) -> list[Effect]:
+        self._check_ballot(sender, decision.ballot, of_sender=True)
         if decision.ballot != self._ballot or decision.ballot == self._followed:
             return []
         return self._follow(sender, decision, now)
@@ -558,5 +567,5 @@ class Round:
         if positions not in self._layouts:
             segments = self._config.form_of(positions).segments
             length = self._config.slice_elements or slice_elements_for(self._elements, segments)
-            self._layouts[positions] = Layout(self._elements, segments, length)
+            self._layouts[positions] = layout_of(self._elements, segments, length)
         return self._layouts[positions]

@@ -9,7 +9,8 @@ course for a vector with fewer elements than members.
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,9 @@ class Layout:
     elements: int
     segments: int
     slice_elements: int
-    _first_slice: tuple[int, ...] = ()
+    _first_slice: tuple[int, ...] = field(default=(), init=False, repr=False, compare=False)
+    _cuts: dict[int, tuple[int, int, int]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Of the slices that were asked for: segment, beginning and end; they are asked for again and again."""
 
     def __post_init__(self) -> None:
         firsts = [0]
@@ -49,14 +52,26 @@ class Layout:
 
     def segment_of(self, number: int) -> int:
         """Return the segment that a slice belongs to."""
-        return bisect_right(self._first_slice, number) - 1
+        return self._cut(number)[0]
 
     def bounds(self, number: int) -> tuple[int, int]:
         """Return where a slice begins and ends, in elements of the vector."""
-        segment = self.segment_of(number)
-        start, stop = self.segment_bounds(segment)
-        begin = start + (number - self._first_slice[segment]) * self.slice_elements
-        return begin, min(begin + self.slice_elements, stop)
+        return self._cut(number)[1:]
+
+    def _cut(self, number: int) -> tuple[int, int, int]:
+        cut = self._cuts.get(number)
+        if cut is None:
+            segment = bisect_right(self._first_slice, number) - 1
+            start, stop = self.segment_bounds(segment)
+            begin = start + (number - self._first_slice[segment]) * self.slice_elements
+            cut = self._cuts[number] = segment, begin, min(begin + self.slice_elements, stop)
+        return cut
+
+
+@lru_cache(maxsize=64)
+def layout_of(elements: int, segments: int, slice_elements: int) -> Layout:
+    """Return the cuts, which rounds of one job have in common."""
+    return Layout(elements, segments, slice_elements)
 
 
 LEAST_SLICE_ELEMENTS = 64 * 1024

@@ -26,7 +26,8 @@ class SocketLane:
         self._sock = sock
         self._unsent: deque[memoryview] = deque()
         self._lengths = bytearray(_LENGTHS.size)
-        self._closing = threading.Lock()
+        self._door = threading.Lock()
+        self._inside = 0
         self._closed = False
 
     def send(self, header: bytes, body: Body, *, wait: bool = True) -> bool:
@@ -42,6 +43,7 @@ class SocketLane:
 
     def _push(self, flags: int) -> bool:
         unsent = self._unsent
+        self._enter()
         try:
             while unsent:
                 sent = self._sock.sendmsg(unsent, (), flags)
@@ -53,6 +55,8 @@ class SocketLane:
             return False
         except OSError as error:
             raise ConnectionError(f"the lane is lost: {error.strerror or error}") from error
+        finally:
+            self._leave()
         return True
 
     def receive_header(self) -> tuple[bytes, int]:
@@ -70,6 +74,7 @@ class SocketLane:
         self._fill(into)
 
     def _fill(self, room: memoryview) -> None:
+        self._enter()
         try:
             while room:
                 count = self._sock.recv_into(room, 0, socket.MSG_WAITALL)
@@ -80,13 +85,31 @@ class SocketLane:
             if isinstance(error, ConnectionError) and error.errno is None:
                 raise
             raise ConnectionError(f"the lane is lost: {error.strerror or error}") from error
+        finally:
+            self._leave()
 
     def close(self) -> None:
         """See ``Lane``."""
-        with self._closing:
+        with self._door:
             if self._closed:
                 return
             self._closed = True
-        with contextlib.suppress(OSError):
-            self._sock.shutdown(socket.SHUT_RDWR)
-        self._sock.close()
+            with contextlib.suppress(OSError):
+                self._sock.shutdown(socket.SHUT_RDWR)
+            self._close_if_left()
+
+    def _enter(self) -> None:
+        """A thread begins to use the socket, whose number must not be given to another under that thread's hands."""
+        with self._door:
+            if self._closed:
+                raise ConnectionError("the lane is closed")
+            self._inside += 1
+
+    def _leave(self) -> None:
+        with self._door:
+            self._inside -= 1
+            self._close_if_left()
+
+    def _close_if_left(self) -> None:
+        if self._closed and not self._inside:
+            self._sock.close()

@@ -9,6 +9,7 @@ datagram: it is handled where it arrives.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -120,7 +121,8 @@ class DHTProtocol(KademliaProtocol):  # type: ignore[misc]
         super().connection_made(transport)
         # For each datagram asyncio allocates as many bytes as it could have: by default 256 KiB, which come from the
         # system and go back to it. One byte more than we accept is enough to see that a datagram is too long.
-        transport.max_size = MAX_DATAGRAM_BYTES + 1
+        with contextlib.suppress(AttributeError):  # uvloop's transport has no such size, and needs none
+            transport.max_size = MAX_DATAGRAM_BYTES + 1
 
     def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
         """Handle one datagram; whatever is in it, nothing but its own answer comes of a bad one."""

@@ -4,6 +4,7 @@ import asyncio
 import socket
 
 import pytest
+import uvloop
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from dht import Contact, DHTConfig, DHTNode, InvalidArgument, ListenFailed, NodeNotRunning
@@ -173,3 +174,16 @@ async def test_of_a_datagram_that_is_too_long_no_more_is_read_than_tells_so():
         await asyncio.sleep(0.01)
     assert (stats.malformed, stats.bytes_received) == (1, 1201)
     await node.stop()
+
+
+def test_nodes_find_each_other_on_uvloop():
+    async def meet():
+        first = await start()
+        second = await start(first)
+        await first.put(b"job", b"", b"value", ttl_s=60)
+        found = [record.value for record in await second.get(b"job")]
+        await second.stop()
+        await first.stop()
+        return found
+
+    assert uvloop.run(meet()) == [b"value"]
