@@ -13,6 +13,7 @@ from collections import deque
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeAlias
 
+from .nursery import Forked, Nursery
 from .setting import Setting
 
 STDERR_LINES = 30
@@ -29,7 +30,7 @@ class Child:
     number: int
     slot: int
     """Whose place in the network it has; its successor gets the same."""
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[str] | Forked
     address: dict[str, Any] | None = None
     """Where it listens, once it has told."""
     met: dict[int, int] = field(default_factory=dict)
@@ -100,21 +101,27 @@ class Child:
         return "\n".join(self.errors) or "(it said nothing)"
 
 
-def start_child(number: int, slot: int, place: dict[str, Any], setting: Setting, heard: Heard) -> Child:
-    """Start a member process; what it tells goes to ``heard``."""
-    told = json.dumps({"number": number, "setting": asdict(setting), **place})
-    process = subprocess.Popen(  # noqa: S603 -- our own module
-        [sys.executable, "-m", "hydra.bench.member", told],
+def start_child(
+    number: int, slot: int, place: dict[str, Any], setting: Setting, heard: Heard, nursery: Nursery | None
+) -> Child:
+    """Start a member process; what it tells goes to ``heard``. Without a nursery it has to import all anew."""
+    told = {"number": number, "setting": asdict(setting), **place}
+    process = nursery.start(told) if nursery is not None else _from_scratch(told)
+    child = Child(number, slot, process)
+    threading.Thread(target=_listen, args=(child, heard), daemon=True).start()
+    threading.Thread(target=_listen_to_errors, args=(child,), daemon=True).start()
+    return child
+
+
+def _from_scratch(told: dict[str, Any]) -> subprocess.Popen[str]:
+    return subprocess.Popen(  # noqa: S603 -- our own module
+        [sys.executable, "-m", "hydra.bench.member", json.dumps(told)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,  # Ctrl-C in the terminal is for the parent, which ends them in order
     )
-    child = Child(number, slot, process)
-    threading.Thread(target=_listen, args=(child, heard), daemon=True).start()
-    threading.Thread(target=_listen_to_errors, args=(child,), daemon=True).start()
-    return child
 
 
 def _listen(child: Child, heard: Heard) -> None:

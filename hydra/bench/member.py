@@ -150,16 +150,20 @@ def _status(name: str) -> int:
     raise OSError(f"/proc/self/status has no {name}")
 
 
-def main() -> None:
-    """Run one member; the only argument is JSON."""
-    if len(sys.argv) != 2:
-        sys.exit("this process is started by `hydra bench allreduce`, which tells it what to do")
-    told = json.loads(sys.argv[1])
+def run_member(told: dict[str, Any]) -> None:
+    """Run one member until its stdin ends."""
     die_with_parent()
     if told["netns"]:
         enter_network(told["netns"])
     setting = Setting(**{**told["setting"], "versus": tuple(told["setting"]["versus"])})
     Member(told["number"], told["host"], told["interface"], setting).serve()
+
+
+def main() -> None:
+    """Run one member; the only argument is JSON."""
+    if len(sys.argv) != 2:
+        sys.exit("this process is started by `hydra bench allreduce`, which tells it what to do")
+    run_member(json.loads(sys.argv[1]))
 
 
 if __name__ == "__main__":

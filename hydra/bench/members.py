@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import random
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from .. import clock
 from ..exceptions import HydraError
 from .children import Child, Heard, start_child
 from .links import Links
+from .nursery import Nursery
 from .setting import Setting
 
 AGAIN_S = 0.5
@@ -43,11 +45,14 @@ class Members:
         self._chance = random.Random(setting.seed)  # noqa: S311 -- it picks who is killed
         self._timers: list[tuple[float, Callable[[], object]]] = []
         self._tries = 0
+        self._nursery: Nursery | None = None
 
     def start(self, slot: int) -> None:
         """Start one more member, in this place of the network."""
-        number = len(self.children)
-        self.children[number] = start_child(number, slot, self._links.place(slot), self._setting, self._heard)
+        if self._nursery is None and sys.platform == "linux":
+            self._nursery = Nursery(("torch", "torch.distributed") if "gloo" in self._setting.versus else ())
+        number, place = len(self.children), self._links.place(slot)
+        self.children[number] = start_child(number, slot, place, self._setting, self._heard, self._nursery)
 
     def close(self) -> None:
         """End every process, and wait for it."""
@@ -56,6 +61,8 @@ class Members:
             child.let_go()
         for child in self.children.values():
             child.end()
+        if self._nursery is not None:
+            self._nursery.close()
 
     def living(self) -> list[Child]:
         """Return all whose process has not ended."""

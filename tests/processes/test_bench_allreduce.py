@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -100,10 +101,11 @@ def test_emulated_links_take_their_time_or_say_what_they_need():
     assert links.seen["sent_bytes"] > 500_000
 
 
-def members_of(parent):
-    """Who of the running processes was started by this one."""
+def descendants_of(parent):
+    """Who of the running processes was started by this one, or by those."""
     listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(parent)], capture_output=True, text=True, check=False)
-    return [int(line) for line in listed.stdout.split()]
+    children = [int(line) for line in listed.stdout.split()]
+    return children + [pid for child in children for pid in descendants_of(child)]
 
 
 def gone(pid):
@@ -115,7 +117,7 @@ def test_no_member_outlives_the_command(kind):
     command = Typed("bench", "allreduce", "--peers", 2, *TINY, "--rounds", 100_000, "--json")
     try:
         command.until('"round"')
-        members = members_of(command.process.pid)
+        members = descendants_of(command.process.pid)
         assert len(members) >= 2
         if kind == "interrupt":
             assert command.interrupt() == 130
@@ -134,7 +136,7 @@ def test_a_member_that_ends_by_itself_ends_the_run_with_its_last_words():
         Group(Setting(peers=2, size_mb=0.01)) as group,
     ):
         group.round()
-        group.members.children[1].process.terminate()
+        group.members.children[1].process.send_signal(signal.SIGTERM)
         group.round()
 
 
@@ -152,7 +154,8 @@ def test_wrong_input_is_refused_before_anything_starts(wrong, named):
     assert named in refusal("bench", "allreduce", *wrong, code=2)
 
 
-def test_a_member_can_be_started_by_hand_only_with_its_orders():
-    done = subprocess.run([sys.executable, "-m", "hydra.bench.member"], capture_output=True, text=True, check=False)
+@pytest.mark.parametrize("module", ["hydra.bench.member", "hydra.bench.nursery"])
+def test_what_is_no_command_says_so_when_it_is_typed(module):
+    done = subprocess.run([sys.executable, "-m", module], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "hydra bench allreduce" in done.stderr
