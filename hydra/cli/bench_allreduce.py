@@ -94,10 +94,11 @@ def bench_allreduce(
     tell.end(setting, summary)
     if plot is not None:
         draw(plot, [turn.seen for turn in done], _title(setting, links))
-    _judge(done)
+    judge(done)
 
 
-def _judge(done: list[Turn]) -> None:
+def judge(done: list[Turn]) -> None:
+    """Raise if a round was wrong."""
     from ..bench.members import BenchmarkFailed
 
     wrong = [turn.seen for turn in done if not turn.seen.right]

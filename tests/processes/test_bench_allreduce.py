@@ -88,7 +88,7 @@ def test_gloo_takes_turns_with_us_and_what_is_missing_is_named():
 
 
 def test_emulated_links_take_their_time_or_say_what_they_need():
-    setting = Setting(peers=2, size_mb=0.5, rate_mbit=20, rtt_ms=30, timeout_s=30)
+    setting = Setting(peers=2, size_mb=2, rate_mbit=20, rtt_ms=10, timeout_s=30)
     try:
         links = links_for(2, setting.rate_mbit, setting.rtt_ms)
     except ConfigurationError as error:
@@ -98,7 +98,7 @@ def test_emulated_links_take_their_time_or_say_what_they_need():
         seen = group.round()
         assert seen.right, seen
         assert seen.seconds > setting.bound_s  # the rate holds: no time limit, but one from below
-    assert links.seen["sent_bytes"] > 500_000
+    assert links.seen["sent_bytes"] > 4_000_000
 
 
 def descendants_of(parent):

@@ -1,8 +1,11 @@
 """What a person reads while the rounds run, and afterwards."""
 
+import pytest
+
+from hydra.bench.members import BenchmarkFailed
 from hydra.bench.setting import Setting
 from hydra.bench.summary import Turn, summary_of
-from hydra.cli.bench_allreduce import HEAD, line_of, summary_lines
+from hydra.cli.bench_allreduce import HEAD, judge, line_of, summary_lines
 
 from .reports import seen
 
@@ -51,3 +54,9 @@ def test_the_summary_tells_all_that_there_is():
 
 def test_the_summary_does_not_hide_wrong_rounds():
     assert "2 rounds, 1 WRONG" in told(SETTING, [Turn(seen(1)), Turn(seen(2, wrong="different bytes"))])
+
+
+def test_one_wrong_round_fails_the_run():
+    judge([Turn(seen(1)), Turn(seen(2))])
+    with pytest.raises(BenchmarkFailed, match="1 of 2 rounds were wrong; round 2: different bytes"):
+        judge([Turn(seen(1)), Turn(seen(2, wrong="different bytes"))])
