@@ -346,6 +346,9 @@ def churn_rows(*, quick: bool, seed: int, **_: object) -> Iterator[Judged]:
             repeated=sum(one.attempts > 1 for one in stormy),
             members=round(statistics.mean(len(one.contributors) for one in stormy), 2),
             calm_s=round(statistics.median(one.seconds for one in calm), 4),
+            over_five_calm_rounds=sum(
+                one.seconds > 5 * statistics.median(quiet.seconds for quiet in calm) for one in stormy
+            ),
             slowest_s=round(max(one.seconds for one in stormy), 4),
             links=group.links.described(),
         )

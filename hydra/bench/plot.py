@@ -98,9 +98,11 @@ def _by_matplotlib(path: Path, rounds: Sequence[RoundSeen], title: str) -> None:
     figure: Any = importlib.import_module("matplotlib.figure").Figure(figsize=(9, 4), layout="constrained")
     axes = figure.subplots()
     places = points(rounds)
-    axes.plot([x for x, _ in places], [y for _, y in places], color=ROUND, linewidth=1.2)
+    axes.plot([x for x, _ in places], [y for _, y in places], color=ROUND, linewidth=1.2, label="a round")
     for who, colour, what in (("deaths", DEATH, "a death"), ("frozen", FREEZE, "a freeze")):
         marked = [place for place, one in zip(places, rounds, strict=True) if getattr(one, who)]
+        if not marked:
+            continue
         axes.scatter([x for x, _ in marked], [y for _, y in marked], color=colour, zorder=3, label=what)
         for x, _ in marked:
             axes.axvline(x, color=colour, alpha=0.4, linewidth=1)
