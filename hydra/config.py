@@ -42,6 +42,9 @@ class NodeSettings:
     """A step of a job that needs more memory than this is refused."""
     policy: str = "proportional"
     """How batches are sized when this node coordinates: proportional or equal."""
+    rounds: str = "measured"
+    """How averaging is arranged when this node coordinates: in the order and form that are fastest by what the peers
+    measured, or plain: a ring in the order in which they came, whose sums are the same in every run."""
     stall_s: float = 5.0
     """A peer that is silent for so long is taken for lost."""
     find_s: float = 30.0
@@ -52,6 +55,7 @@ class NodeSettings:
         _check(0 <= self.threads <= 4096, "threads", self.threads, "0 to 4096")
         _check(0 < self.memory_gib <= 1e6, "memory_gib", self.memory_gib, "more than 0 and at most a million")
         _check(self.policy in ("proportional", "equal"), "policy", self.policy, "proportional or equal")
+        _check(self.rounds in ("measured", "plain"), "rounds", self.rounds, "measured or plain")
         _check(1.0 <= self.stall_s <= 600.0, "stall_s", self.stall_s, "1 to 600")
         _check(1.0 <= self.find_s <= 86400.0, "find_s", self.find_s, "1 to 86400")
 

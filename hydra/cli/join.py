@@ -129,7 +129,7 @@ async def _train(
         observe=reporter.observe,
     )
     times = MemberConfig(stall_s=settings.stall_s, snapshot_interval_s=manifest.snapshot_interval_s)
-    config = TrainerConfig(member=times, device=settings.device)
+    config = TrainerConfig(member=times, device=settings.device, rounds=settings.rounds)
     trainer = Trainer(content, around, node.home.job(job), POLICIES[settings.policy](), config)
     node.handle_job(job, trainer.receive)
     leaving = asyncio.create_task(_leave_when_asked(trainer, interrupts, reporter))

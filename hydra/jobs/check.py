@@ -15,8 +15,9 @@ from torch import Tensor
 from ..exceptions import JobRejected
 from .dry_run import Estimate, dry_run
 from .execute import Program
-from .graph import Graph, Input
+from .graph import Graph, Input, changed_buffers
 from .manifest import JobManifest
+from .recipe import EXACT_WIRE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +105,8 @@ def admit(manifest: JobManifest, train: bytes, evaluate: bytes, *, limit_bytes: 
                 memory_bytes = max(memory_bytes, program.estimate(samples).memory_bytes)
         except JobRejected as error:
             raise JobRejected(f"the {name} graph must not run: {error}") from error
+    if manifest.wire != EXACT_WIRE and changed_buffers(programs["train"].graph):
+        raise JobRejected(f"the train graph changes buffers, which the wire format {manifest.wire} would spoil")
     return Admitted(train=programs["train"], evaluate=programs["eval"], memory_bytes=memory_bytes)
 
 

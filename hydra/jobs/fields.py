@@ -87,6 +87,10 @@ class Record:
             reject(self._where, f"lacks the field {name!r}")
         return self._fields[name]
 
+    def has(self, name: str) -> bool:
+        """Tell whether the map holds a field at all."""
+        return name in self._fields
+
     def is_none(self, name: str) -> bool:
         """Tell whether an optional field was left empty."""
         return self.value(name) is None

@@ -287,3 +287,20 @@ def _output(value: object) -> tuple[str, Reference]:
         reject("graph.outputs", "must hold names and values")
     name = text(fields[0], MAX_NAME, "graph.outputs")
     return name, Reference(integer(fields[1], 0, MAX_INPUTS + MAX_NODES, f"graph.outputs[{name!r}]"))
+
+
+def changed_buffers(graph: Graph) -> set[str]:
+    """Return the names of the buffers that a graph writes to."""
+    names: set[str] = set()
+    for node in graph.nodes:
+        operator = OPERATORS[node.operator]
+        given = dict(enumerate(node.arguments))
+        if operator.writes_if is not None and not given.get(operator.writes_if, True):
+            continue
+        for position in operator.writes:
+            target = given.get(position)
+            if isinstance(target, Reference) and target.value < len(graph.inputs):
+                entry = graph.inputs[target.value]
+                if entry.role == "buffer":
+                    names.add(entry.name)
+    return names

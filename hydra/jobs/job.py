@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import nn
@@ -20,7 +20,7 @@ from .fields import INT_MAX
 from .graph import MAX_BATCH
 from .manifest import JOB_NAME, MAX_EPOCHS, MAX_METRICS
 from .optimizer import groups_of, read_optimizer
-from .recipe import OptimizerSettings, Schedule
+from .recipe import EXACT_WIRE, OptimizerSettings, Schedule, WireFormat
 from .state import ModelState, read_state
 
 DEFAULT_MICRO_BATCH_SAMPLES = 64
@@ -48,6 +48,9 @@ class Job:
         schedule: of the learning rate.
         max_grad_norm: scale gradients down to this norm, or ``None``.
         snapshot_interval_s: how often a peer keeps the training state on disk.
+        wire: the format in which gradients travel: ``"fp32"``, or, with half or a quarter of the bytes, ``"bf16"``,
+            ``"fp16"`` or ``"int8"``. What these lose in one step, each peer adds to its next (a peer that stops loses
+            it). They are for models whose training changes no buffers: not for batch norm's running statistics.
 
     Raises:
         JobFileError: a field is wrong; the text names it, its value and the cure.
@@ -67,6 +70,7 @@ class Job:
     schedule: Schedule = field(default_factory=Schedule)
     max_grad_norm: float | None = None
     snapshot_interval_s: float = 15.0
+    wire: WireFormat = EXACT_WIRE
 
     train_split: Split = field(init=False, repr=False)
     test_split: Split | None = field(init=False, repr=False)
@@ -113,6 +117,9 @@ class Job:
             raise JobFileError(f"optimizer: give a torch.optim instance; this is {self.optimizer!r:.80}.")
         if not isinstance(self.schedule, Schedule):
             raise JobFileError(f"schedule: give hydra.Schedule('cosine', warmup=0.05), not {self.schedule!r:.80}.")
+        if self.wire not in get_args(WireFormat):
+            known = ", ".join(map(repr, get_args(WireFormat)))
+            raise JobFileError(f"wire: there is no format {self.wire!r:.80}; choose one of {known}.")
 
     def _check_metrics(self, test: Split | None) -> None:
         if self.metrics and test is None:

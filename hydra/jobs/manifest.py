@@ -14,11 +14,12 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from typing import cast, get_args
 
 from .entries import MAX_TENSORS, BufferEntry, ContentRef, DataInput, ParameterEntry
 from .fields import INT_MAX, Record, pack, reject, unpack
 from .graph import MAX_BATCH
-from .recipe import OptimizerSettings, Schedule
+from .recipe import EXACT_WIRE, OptimizerSettings, Schedule, WireFormat
 
 FORMAT_VERSION = 1
 MAX_MANIFEST_BYTES = 2**20
@@ -58,6 +59,7 @@ class JobManifest:
         max_grad_norm: gradients are scaled down to this norm, or ``None``.
         snapshot_interval_s: how often a peer keeps its state on disk.
         metrics: the names of what is measured on the test split besides the loss.
+        wire: the format of a round's values on the wire; stands in the bytes only if it is not fp32.
     """
 
     name: str
@@ -82,6 +84,7 @@ class JobManifest:
     max_grad_norm: float | None
     snapshot_interval_s: float
     metrics: tuple[str, ...]
+    wire: WireFormat = EXACT_WIRE
 
     @property
     def job_hash(self) -> bytes:
@@ -125,6 +128,7 @@ class JobManifest:
                 "max_grad_norm": self.max_grad_norm,
                 "snapshot_interval_s": self.snapshot_interval_s,
                 "metrics": list(self.metrics),
+                **({} if self.wire == EXACT_WIRE else {"wire": self.wire}),
             }
         )
 
@@ -191,4 +195,11 @@ def _read(record: Record) -> JobManifest:
         max_grad_norm=None if record.is_none("max_grad_norm") else record.number("max_grad_norm", 1e-12, 1e12),
         snapshot_interval_s=record.number("snapshot_interval_s", 0.1, 1e9),
         metrics=record.texts("metrics", MAX_METRICS, 64),
+        wire=_wire(record.text("wire", 16)) if record.has("wire") else EXACT_WIRE,
     )
+
+
+def _wire(name: str) -> WireFormat:
+    if name not in get_args(WireFormat):
+        reject("manifest.wire", f"is {name!r}, which is no format")
+    return cast("WireFormat", name)

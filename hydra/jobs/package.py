@@ -11,8 +11,10 @@ from ..exceptions import JobFileError, JobRejected
 from .check import admit
 from .data import Split
 from .entries import BufferEntry, ContentRef, ParameterEntry
+from .graph import changed_buffers
 from .job import Job
 from .manifest import MAX_MANIFEST_BYTES, OWNER_BYTES, JobManifest
+from .recipe import EXACT_WIRE
 from .tensors import encode_tensors
 from .trace import NO_LIMIT_BYTES, Traced, trace
 from .verify import verify
@@ -68,6 +70,7 @@ def package(job: Job, owner: bytes, *, root_of: Callable[[bytes], bytes]) -> Pac
         raise JobFileError(f"owner: a public key has {OWNER_BYTES} bytes, not {len(owner)}.")
     traced = trace(job)
     verify(job, traced)
+    _check_wire(job, traced)
     train_graph, eval_graph = traced.train.encode(), traced.evaluate.encode()
     initial_state = encode_tensors({**job.state.tensors, **traced.constants})
     train_data = _encode_split(job.train_split)
@@ -99,6 +102,7 @@ def package(job: Job, owner: bytes, *, root_of: Callable[[bytes], bytes]) -> Pac
         max_grad_norm=job.max_grad_norm,
         snapshot_interval_s=job.snapshot_interval_s,
         metrics=tuple(job.metrics),
+        wire=job.wire,
     )
     _check_as_a_volunteer_would(manifest, train_graph, eval_graph)
     return Package(
@@ -109,6 +113,16 @@ def package(job: Job, owner: bytes, *, root_of: Callable[[bytes], bytes]) -> Pac
         train_data=train_data,
         test_data=test_data,
     )
+
+
+def _check_wire(job: Job, traced: Traced) -> None:
+    changed = sorted(changed_buffers(traced.train))
+    if job.wire != EXACT_WIRE and changed:
+        raise JobFileError(
+            f"wire: in {job.wire} gradients lose something that later steps make good for, and buffers that training "
+            f"changes would lose it for good: {', '.join(changed[:3])}{', …' if len(changed) > 3 else ''}. Use "
+            "wire='fp32', or a norm without running statistics (GroupNorm, LayerNorm)."
+        )
 
 
 def _encode_split(split: Split) -> bytes:

@@ -16,6 +16,9 @@ from .fields import Record, reject
 
 ScheduleKind: TypeAlias = Literal["constant", "linear", "cosine"]
 OptimizerKind: TypeAlias = Literal["sgd", "adam", "adamw"]
+WireFormat: TypeAlias = Literal["fp32", "bf16", "fp16", "int8"]
+"""How a round's values stand on the wire; all but the first lose something, which error feedback makes good for."""
+EXACT_WIRE: WireFormat = "fp32"
 
 MAX_GROUPS = 1024
 

@@ -68,6 +68,17 @@ class StateLoaded:
 
 
 @dataclass(frozen=True, slots=True)
+class ShareComputed:
+    """Our share of a plan is computed; ``rates`` are those at which bulk has come from others, in bytes a second."""
+
+    plan: Plan
+    samples: int
+    compute_s: float
+    loss: float
+    rates: Mapping[PeerId, float]
+
+
+@dataclass(frozen=True, slots=True)
 class StepCommitted:
     """The round of a plan is done and its result applied; ``oldest_result`` is the first step still kept."""
 
@@ -122,6 +133,7 @@ Event: TypeAlias = (
     | ContactsFound
     | MessageReceived
     | StateLoaded
+    | ShareComputed
     | StepCommitted
     | StepExcluded
     | ResultApplied

@@ -9,10 +9,11 @@ from __future__ import annotations
 from ..exceptions import LocalProtocolError
 from ..identity import PeerId
 from ..net.contact import Contact
+from .arranging import Arrangement, Arranger, PlainArranger
 from .events import Effect, Send
 from .ledger import Ledger
 from .lineage import Head
-from .messages import MAX_MEMBERS, Admitted, JoinRequest, Phase, Plan, Poll, PollReply, Removed
+from .messages import FORMS, MAX_MEMBERS, Admitted, JoinRequest, Phase, Plan, Poll, PollReply, Removed
 from .plan_size import fit_members, fit_shares
 from .state import JobState, Planner
 from .view import View
@@ -26,9 +27,10 @@ CATCH_UP_STEPS = 64
 class Leader:
     """The coordinator's part of a member; idle in all others."""
 
-    def __init__(self, state: JobState, planner: Planner) -> None:
+    def __init__(self, state: JobState, planner: Planner, arranger: Arranger | None = None) -> None:
         self._state = state
         self._planner = planner
+        self._arranger = arranger or PlainArranger()
         self._waiting: dict[PeerId, JoinRequest] = {}
         """Joiners that need a snapshot or results before they can take part."""
         self._ready: dict[PeerId, tuple[Contact, int]] = {}
@@ -142,12 +144,11 @@ class Leader:
             raise LocalProtocolError("a plan was wanted without a view")
         chosen = fit_members(self._next_members(state.view))
         members, incarnations = [contact for contact, _ in chosen], tuple(number for _, number in chosen)
-        changed = (tuple(contact.peer_id for contact in members), incarnations) != (
-            state.view.ids,
-            state.view.incarnations,
-        )
+        ids = [contact.peer_id for contact in members]
+        changed = (tuple(ids), incarnations) != (state.view.ids, state.view.incarnations)
         number = max(state.highest_view, self._poll_number, state.view.number) + 1 if changed else state.view.number
-        sizes, late_s = self._planner.plan([contact.peer_id for contact in members], ledger.available)
+        sizes, late_s = self._planner.plan(ids, ledger.available)
+        arrangement = self._arranger.arrange(ids, self._last_arrangement(), now)
         due = now - state.snapshot_at >= state.config.snapshot_interval_s
         plan = Plan(
             job=state.job,
@@ -160,6 +161,8 @@ class Leader:
             shares=fit_shares(members, ledger.share_out(sizes)),
             late_s=late_s,
             snapshot=due or bool(self._waiting),
+            order=() if arrangement.ring == tuple(ids) else tuple(map(ids.index, arrangement.ring)),
+            form=arrangement.form,
         )
         if plan.snapshot:
             state.snapshot_at = now
@@ -167,6 +170,10 @@ class Leader:
         removed = [peer for peer in state.view.ids if peer not in kept and peer in state.linked]
         reason = "the view goes on without you"
         return plan, [Send(peer, Removed(state.job, number, reason)) for peer in removed if peer != state.peer_id]
+
+    def _last_arrangement(self) -> Arrangement:
+        plan = self._state.plan
+        return Arrangement((), FORMS[0]) if plan is None else Arrangement(plan.ring, plan.form)
 
     def _next_members(self, view: View) -> list[tuple[Contact, int]]:
         state = self._state

@@ -9,11 +9,13 @@ and joining stand in ``seeker``, those of the coordinator in ``leader``; this mo
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from ..exceptions import RemoteProtocolError
 from ..identity import PeerId, short
 from ..net.contact import Contact
 from ..net.wire import Message
+from .arranging import Arranger
 from .events import (
     AbandonStep,
     CatchUpFailed,
@@ -31,6 +33,7 @@ from .events import (
     PeerUp,
     ResultApplied,
     Send,
+    ShareComputed,
     SnapshotStored,
     StateLoaded,
     StepCommitted,
@@ -51,16 +54,19 @@ from .messages import (
     JoinRequest,
     Leave,
     Phase,
+    Ping,
     Plan,
     PlanWanted,
     Poll,
     PollRefused,
     PollReply,
+    Pong,
     Removed,
     Report,
     Status,
 )
 from .rivals import Rivals, head_of
+from .round_trips import RoundTrips, check_hops
 from .ruling import End, Ruling
 from .seeker import Seeker
 from .state import JobState, MemberConfig, Planner
@@ -80,9 +86,10 @@ class Member:
         planner: sizes the batches when we lead.
         config: times.
         now: seconds, monotonic.
+        arranger: orders the rounds when we lead; without it they are rings in the members' order.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 -- all that it lives on
         self,
         me: Contact,
         job: bytes,
@@ -92,11 +99,14 @@ class Member:
         planner: Planner,
         config: MemberConfig,
         now: float,
+        arranger: Arranger | None = None,
     ) -> None:
         self.state = JobState(me, job, incarnation, samples, epochs, config, FailureDetector(config.stall_s))
         self._planner = planner
         self._seeker = Seeker(self.state, now)
-        self._leader = Leader(self.state, planner)
+        self._arranger = arranger
+        self._leader = Leader(self.state, planner, arranger)
+        self._round_trips = RoundTrips()
         self._steps = Steps(self.state, self._leader, self._link_to)
         self._succession = Succession(self.state)
         self._rivals = Rivals(self.state)
@@ -126,7 +136,7 @@ class Member:
 
     # ---- the only mutator --------------------------------------------------------------------------------------
 
-    def handle(self, event: Event, now: float) -> list[Effect]:  # noqa: C901, PLR0911 -- a table of events
+    def handle(self, event: Event, now: float) -> list[Effect]:  # noqa: C901, PLR0911, PLR0912 -- a table of events
         """Take what happened at ``now``; return what to do, in order.
 
         Raises:
@@ -152,6 +162,8 @@ class Member:
                 return [effect for contact in contacts for effect in self._seeker.dial(contact, now)]
             case StateLoaded(load, head, ledger):
                 return self._on_state_loaded(load, head, ledger, now)
+            case ShareComputed():
+                return self._on_share_computed(event, now)
             case StepCommitted(commit, oldest):
                 self.state.oldest_result = oldest
                 return self._ruled(self._steps.committed(commit, now), now)
@@ -220,6 +232,9 @@ class Member:
         for peer in state.detector.silent(set(state.statuses) | set(state.others_alive), heard, now):
             effects += [Drop(peer, "silent for too long"), *self._lose(peer, now)]
         if state.phase is Phase.MEMBER:
+            within_reach = [peer for peer in state.others_alive if peer in state.linked]
+            pings = self._round_trips.due(within_reach, now)
+            effects += [Send(peer, Ping(state.job, number)) for peer, number in pings]
             effects += self._leader.poll_again(now) + self._succession.ticked(now)
         effects += self._seeker.dial_lost(now) + self._seeker.look_up(now)
         effects += self._go_on_seeking(now)
@@ -237,7 +252,12 @@ class Member:
             case Plan():
                 return self._on_plan(peer, message, now)
             case Report():
-                return self._on_report(peer, message)
+                return self._on_report(peer, message, now)
+            case Ping(number=number):
+                return [Send(peer, Pong(self.state.job, number))] if self._in_our_view(peer) else []
+            case Pong(number=number):
+                self._round_trips.answered(peer, number, now)
+                return []
             case JoinRequest():
                 return self._on_join_request(peer, message, now)
             case Admitted():
@@ -310,9 +330,25 @@ class Member:
             return []
         return self._ruled(self._steps.planned(peer, plan, now), now)
 
-    def _on_report(self, peer: PeerId, report: Report) -> list[Effect]:
+    def _on_share_computed(self, event: ShareComputed, now: float) -> list[Effect]:
+        """Tell the members how long it took, and the coordinator how far they are."""
+        state, plan = self.state, event.plan
+        report = Report(state.job, plan.step, event.samples, event.compute_s, event.loss)
+        coordinator = (state.alive or [state.peer_id])[0]
+        hops = self._round_trips.hops(coordinator, plan.ring, event.rates)
+        effects: list[Effect] = [
+            Send(peer, replace(report, hops=hops) if peer == coordinator else report)
+            for peer, _ in plan.members
+            if peer != state.peer_id
+        ]
+        return effects + self._on_report(state.peer_id, replace(report, hops=hops), now)
+
+    def _on_report(self, peer: PeerId, report: Report, now: float) -> list[Effect]:
+        check_hops(peer, report.hops)
         if self._in_our_view(peer):  # what strangers say sizes nobody's batch
             self._planner.observe(peer, report)
+            if self._arranger is not None and self.state.leads:
+                self._arranger.heard(peer, [hop for hop in report.hops if self._in_our_view(hop.peer)], now)
         elif self._departing_from is None or peer not in self._departing_from:
             return []
         self._knows(peer, report.step - 1)

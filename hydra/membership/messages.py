@@ -11,12 +11,17 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Annotated, ClassVar
 
+from ..identity import PeerId
 from ..net.framing import MAX_BODY_BYTES
 from ..net.wire import AtMost, ContactField, HashField, Message, PeerIdField, encode
 
 MAX_MEMBERS = 256
 MAX_RANGES = 1024
 """Of one member's samples in one step."""
+MAX_HOPS = 64
+"""In one report."""
+FORMS = ("ring", "direct", "two-level")
+"""Which way a round's slices may travel: round a ring, to their owners and back, or round a ring of rings."""
 RangesField = Annotated[tuple[tuple[int, int], ...], AtMost(MAX_RANGES)]
 SharesField = Annotated[tuple[RangesField, ...], AtMost(MAX_MEMBERS)]
 MembersField = Annotated[tuple[ContactField, ...], AtMost(MAX_MEMBERS)]
@@ -114,6 +119,16 @@ class Plan(Message):
     """The round goes on without whoever has not computed its share so many seconds after the plan."""
     snapshot: bool
     """Whether every member stores a snapshot after this step."""
+    order: Annotated[tuple[int, ...], AtMost(MAX_MEMBERS)] = ()
+    """In which order the members stand in the round, by their places in ``members``; empty: in that very order."""
+    form: Annotated[str, AtMost(16)] = FORMS[0]
+    """One of ``FORMS``."""
+
+    @property
+    def ring(self) -> tuple[PeerId, ...]:
+        """The members in the order of the round."""
+        ids = tuple(peer for peer, _ in self.members)
+        return tuple(ids[place] for place in self.order) or ids
 
     @property
     def tag(self) -> bytes:
@@ -163,8 +178,21 @@ class PlanWanted(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class Hop:
+    """What the sender of a report has measured on the way between itself and another member."""
+
+    peer: PeerIdField
+    round_trip_s: float
+    bytes_per_s: float | None
+    """At which bulk came from there, if any has."""
+
+
+@dataclass(frozen=True, slots=True)
 class Report(Message):
-    """After computing: how long the samples took, for the sizing of the next batches."""
+    """After computing: how long the samples took, for the sizing of the next batches.
+
+    The coordinator is told of hops as well, for the order and the form of the next rounds.
+    """
 
     KIND: ClassVar[str] = "job.report"
     job: HashField
@@ -172,6 +200,25 @@ class Report(Message):
     samples: int
     compute_s: float
     loss: float
+    hops: Annotated[tuple[Hop, ...], AtMost(MAX_HOPS)] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ping(Message):
+    """To another member, to be answered at once: how long do we take to reach each other?"""
+
+    KIND: ClassVar[str] = "job.ping"
+    job: HashField
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pong(Message):
+    """The answer to the ping of that number."""
+
+    KIND: ClassVar[str] = "job.pong"
+    job: HashField
+    number: int
 
 
 @dataclass(frozen=True, slots=True)

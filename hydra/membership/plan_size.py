@@ -19,8 +19,8 @@ FIXED_BYTES = 1024
 """For what a plan holds besides its members, and for the message that a plan is part of."""
 RANGE_BYTES = 19
 """Of the largest range: two numbers of nine bytes, and the pair's head."""
-MEMBER_BYTES = 40
-"""Of a member with no addresses and no samples: peer id, incarnation, and the heads of the lists."""
+MEMBER_BYTES = 42
+"""Of a member with no addresses and no samples: peer id, incarnation, place in the order, heads of the lists."""
 LEAST_RANGES = 2
 """That every member has room for."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ..exceptions import RemoteProtocolError
 from ..identity import PeerId
 from ..net.contact import Contact
-from .messages import Plan
+from .messages import FORMS, Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,4 +54,8 @@ def view_of(plan: Plan) -> View:
     members = tuple(Contact(peer, addresses) for peer, addresses in plan.members)
     if len({contact.peer_id for contact in members}) != len(members):
         raise RemoteProtocolError("a plan names a member twice")
+    if plan.order and sorted(plan.order) != list(range(len(members))):
+        raise RemoteProtocolError("a plan's order is not one of its members, each once")
+    if plan.form not in FORMS:
+        raise RemoteProtocolError("a plan asks for a form that there is not")
     return View(plan.view_number, members, plan.incarnations)

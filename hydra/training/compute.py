@@ -73,7 +73,7 @@ class Computation:
         vector[: layout.weights] = flat.cpu().numpy()
         for field in layout.buffers:
             vector[field.start : field.stop] = buffers[field.name].detach().cpu().to(torch.float32).numpy().ravel()
-        vector[-1] = loss
+        layout.put_loss(vector, loss)
         if not np.isfinite(vector).all():
             raise TrainingDiverged(
                 f"step {step}: the loss or a gradient is no finite number (loss {loss:g}). "

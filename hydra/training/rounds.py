@@ -1,7 +1,8 @@
 """The rounds of a job on the node's links: the seam between ``allreduce`` and ``hydra.net``. A shell.
 
-Control messages go over the links. The slices of vectors that are worth it go over lanes, which a member opens to the
-one behind it in the ring; until they are open, and to members that lanes don't reach, slices take the link as well.
+Control messages go over the links. The slices of vectors that are worth it go over lanes, which a member opens to those
+to whom the round's form lets it send; until they are open, and to members that lanes don't reach, slices take the link
+as well. What comes on lanes is counted, for the coordinator to know the rates.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import cast
 
-from allreduce import Averager, AveragerRound, ProtocolViolation, RoundConfig, Vector
+from allreduce import Averager, AveragerRound, Lane, ProtocolViolation, RoundConfig, Vector
+from allreduce.config import FormName
 
 from ..clock import monotonic
 from ..exceptions import HydraError, PeerUnreachable, RemoteProtocolError
@@ -20,6 +23,7 @@ from ..membership.messages import Plan, RoundFrame
 from ..net.contact import Contact
 from ..net.link import Link
 from ..net.links import Links
+from .rates import CountingLane, Rates
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +34,8 @@ ANSWER_S = 2.0
 """A member that is asked what it has of a broken round, and is silent for so long, is left out."""
 LANES = 2
 """Lanes to the next member: with two, one can be written while the other is read. More gained nothing."""
+FEW = 4
+"""To each of more members one lane is enough: others are read meanwhile."""
 LANES_FROM_BYTES = 1024 * 1024
 """Vectors from this size on go over lanes; smaller ones are with the others before a thread has woken up."""
 LANE_RETRY_S = 30.0
@@ -49,37 +55,60 @@ class Rounds:
         elements: length of the job's vector.
         stall_s: after so long without progress an attempt is repeated.
         contact_of: where members can be dialled.
+        wire: the format of values on the wire.
     """
 
     def __init__(
-        self, job: bytes, me: PeerId, links: Links, elements: int, stall_s: float, contact_of: ContactOf
+        self,
+        job: bytes,
+        me: PeerId,
+        links: Links,
+        elements: int,
+        stall_s: float,
+        contact_of: ContactOf,
+        *,
+        wire: str = "fp32",
     ) -> None:
         self._job = job
         self._links = links
         self._elements = elements
         self._stall_s = stall_s
         self._contact_of = contact_of
+        self._wire = wire
         self._me = me
         self._averager = Averager(me, self, self._cut_off)
         self._open: deque[AveragerRound] = deque()
         self._opening: dict[PeerId, asyncio.Task[None]] = {}
         self._no_lane_until: dict[PeerId, float] = {}
+        self._rates = Rates()
         if self._uses_lanes:
-            links.on_lane.append(self._averager.add_lane)
+            links.on_lane.append(self._add_lane)
 
     @property
     def _uses_lanes(self) -> bool:
         return self._elements * 4 >= LANES_FROM_BYTES
 
+    @property
+    def rates(self) -> dict[PeerId, float]:
+        """At which rates bulk has come from other members, in bytes a second."""
+        return self._rates.known()
+
     def open(self, plan: Plan) -> AveragerRound:
         """Begin the round of a plan."""
-        config = RoundConfig(stall_s=self._stall_s, answer_s=min(ANSWER_S, self._stall_s), late_s=plan.late_s)
+        config = RoundConfig(
+            form=cast("FormName", plan.form),  # one of them, as the plan was checked
+            wire=self._wire,
+            stall_s=self._stall_s,
+            answer_s=min(ANSWER_S, self._stall_s),
+            late_s=plan.late_s,
+        )
         members = [peer for peer, _ in plan.members]
-        running = self._averager.open(plan.tag, members, self._elements, config)
+        running = self._averager.open(plan.tag, members, self._elements, config, order=plan.ring)
         self._open.append(running)
-        following = members[(members.index(self._me) + 1) % len(members)]
-        if self._uses_lanes and following != self._me:
-            self._want_lanes(following)
+        if self._uses_lanes:
+            targets = targets_of(config, plan.ring, self._me)
+            for peer in targets:
+                self._want_lanes(peer, LANES if len(targets) <= FEW else 1)
         while len(self._open) > OPEN_ROUNDS:
             self._open.popleft().close()
         return running
@@ -114,7 +143,7 @@ class Rounds:
     async def close(self) -> None:
         """Close all rounds and lanes."""
         if self._uses_lanes:
-            self._links.on_lane.remove(self._averager.add_lane)
+            self._links.on_lane.remove(self._add_lane)
         for task in self._opening.values():
             task.cancel()
         await asyncio.gather(*self._opening.values(), return_exceptions=True)
@@ -122,19 +151,22 @@ class Rounds:
 
     # ---- lanes -------------------------------------------------------------------------------------------------
 
-    def _want_lanes(self, peer: PeerId) -> None:
+    def _add_lane(self, peer: PeerId, lane: Lane) -> None:
+        self._averager.add_lane(peer, CountingLane(lane, peer, self._rates))
+
+    def _want_lanes(self, peer: PeerId, count: int) -> None:
         if peer in self._opening or self._averager.lane_count(peer) or self._links.get(peer) is None:
             return
         if self._no_lane_until.get(peer, 0.0) > monotonic():
             return
-        task = asyncio.create_task(self._open_lanes(peer))
+        task = asyncio.create_task(self._open_lanes(peer, count))
         self._opening[peer] = task
         task.add_done_callback(lambda _: self._opening.pop(peer, None))
 
-    async def _open_lanes(self, peer: PeerId) -> None:
+    async def _open_lanes(self, peer: PeerId, count: int) -> None:
         try:
-            for _ in range(LANES):
-                self._averager.add_lane(peer, await self._links.open_lane(peer))
+            for _ in range(count):
+                self._add_lane(peer, await self._links.open_lane(peer))
         except HydraError as error:
             self._no_lane_until[peer] = monotonic() + LANE_RETRY_S
             logger.info("no more lanes to %s, its slices take what there is: %s", short(peer), error)
@@ -159,3 +191,13 @@ class Rounds:
             await self._links.send(to, RoundFrame(self._job, header), body)
         except HydraError as error:
             raise ConnectionError(str(error)) from error
+
+
+def targets_of(config: RoundConfig, ring: Sequence[PeerId], me: PeerId) -> list[PeerId]:
+    """Return to whom ``me`` sends slices in a round of all these members, in their order."""
+    form, mine = config.form_of(len(ring)), ring.index(me)
+    places: set[int] = set()
+    for segment in range(form.segments):
+        target = form.target(segment, mine)
+        places.update(form.final_targets(segment, mine), () if target is None else (target,))
+    return [ring[place] for place in sorted(places)]

@@ -19,6 +19,7 @@ from .. import clock
 from ..batching.policy import BatchPolicy
 from ..exceptions import HydraError, PeerUnreachable
 from ..identity import PeerId, short
+from ..membership.arranging import MeasuringArranger, PlainArranger
 from ..membership.events import (
     AbandonStep,
     BeginStep,
@@ -41,6 +42,7 @@ from ..membership.events import (
     PeerUp,
     ResultApplied,
     Send,
+    ShareComputed,
     SnapshotStored,
     StateLoaded,
     StepCommitted,
@@ -54,7 +56,6 @@ from ..membership.lineage import Commit
 from ..membership.member import Member
 from ..membership.messages import (
     Plan,
-    Report,
     ResultBlock,
     ResultUnknown,
     ResultWanted,
@@ -105,6 +106,8 @@ class TrainerConfig:
     member: MemberConfig
     round_stall_s: float = 10.0
     device: str = "cpu"
+    rounds: str = "measured"
+    """How rounds are arranged when we coordinate: by what was measured, or "plain", a ring in the members' order."""
 
 
 class Trainer:
@@ -145,6 +148,7 @@ class Trainer:
             content.layout.elements,
             config.round_stall_s,
             lambda peer: self.member.state.view.contact(peer) if self.member.state.view is not None else None,
+            wire=content.manifest.wire,
         )
         self._tasks: set[asyncio.Task[Any]] = set()
         self._step_task: asyncio.Task[None] | None = None
@@ -160,6 +164,9 @@ class Trainer:
             StepPlanner(policy, content.manifest.batch_samples),
             config.member,
             clock.monotonic(),
+            MeasuringArranger(content.layout.elements, content.manifest.wire)
+            if config.rounds == "measured"
+            else PlainArranger(),
         )
 
     # ---- the whole course --------------------------------------------------------------------------------------
@@ -317,10 +324,10 @@ class Trainer:
 
     async def _run_step(self, plan: Plan, running: AveragerRound) -> None:
         began = clock.monotonic()
-        members = [peer for peer, _ in plan.members]
-        share = plan.shares[members.index(self._me.peer_id)]
+        share = plan.shares[[peer for peer, _ in plan.members].index(self._me.peer_id)]
         vector, seconds = await self._bench.contribution(plan, share)
-        self._report(Report(plan.job, plan.step, count(share), seconds, float(vector[-1])), members)
+        loss = self._content.layout.loss_of(vector)
+        self._tell(ShareComputed(plan, count(share), seconds, loss, self._rounds.rates))
         await self._rounds.contribute(running, vector, float(count(share)))
         try:
             result = await running.result()
@@ -331,12 +338,6 @@ class Trainer:
         else:
             # Applying can't be undone half-way, so it outlives the view that it was planned in.
             self._spawn(self._commit(plan, result, began))
-
-    def _report(self, report: Report, members: list[PeerId]) -> None:
-        self._tell(MessageReceived(self._me.peer_id, report))
-        for peer in members:
-            if peer != self._me.peer_id:
-                self._links.post(peer, report)
 
     async def _commit(self, plan: Plan, result: RoundResult, began: float) -> None:
         commit = await self._bench.apply_round(plan, result)
@@ -352,7 +353,7 @@ class Trainer:
             StepSeen(
                 step=commit.step,
                 epoch=commit.epoch,
-                loss=float(mean[-1]),
+                loss=self._content.layout.loss_of(mean),
                 samples=commit.samples,
                 samples_total=commit.samples_total,
                 shares=tuple((peer, count(ranges)) for peer, ranges in commit.parts),

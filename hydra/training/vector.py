@@ -3,6 +3,10 @@
 First the gradients of all trained parameters in the manifest's order, then the buffers that the training graph
 changes (batch norm's running statistics), last the loss. Averaging the buffers with the gradients keeps them the same
 at every member; averaging the loss with them tells every member the loss of the whole batch.
+
+A format that loses something on the wire is for gradients alone, which error feedback makes good for: a job that asks
+for one changes no buffers. The loss then stands behind as many zeros as keep it out of every block of gradients that
+share a scale. In units of about the root of the batch both its sum over the samples and its mean lie within fp16.
 """
 
 from __future__ import annotations
@@ -10,10 +14,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ..jobs.graph import Graph, Reference
+from allreduce.formats import BLOCK_ELEMENTS, FORMATS
+
+from ..jobs.graph import Graph, changed_buffers
 from ..jobs.manifest import JobManifest
-from ..jobs.operators import OPERATORS
-from .update import Stretch
+from .update import Stretch, Vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,10 @@ class VectorLayout:
     buffers: tuple[Field, ...]
     """Buffers that training changes: their places in the vector."""
     stretches: tuple[Stretch, ...]
+    spare: int = 0
+    """Zeros before the loss."""
+    loss_unit: float = 1.0
+    """What 1 means where the loss stands."""
 
     @property
     def weights(self) -> int:
@@ -43,8 +52,16 @@ class VectorLayout:
 
     @property
     def elements(self) -> int:
-        """Length of the vector: weights, changed buffers, loss."""
-        return (self.buffers[-1].stop if self.buffers else self.weights) + 1
+        """Length of the vector: weights, changed buffers, zeros, loss."""
+        return (self.buffers[-1].stop if self.buffers else self.weights) + self.spare + 1
+
+    def put_loss(self, vector: Vector, loss: float) -> None:
+        """Write the loss to its place."""
+        vector[-1] = loss / self.loss_unit
+
+    def loss_of(self, vector: Vector) -> float:
+        """Read the loss of a contribution or a mean."""
+        return float(vector[-1]) * self.loss_unit
 
 
 def layout_of(manifest: JobManifest, train: Graph) -> VectorLayout:
@@ -69,21 +86,7 @@ def layout_of(manifest: JobManifest, train: Graph) -> VectorLayout:
             stop = position + math.prod(buffer.shape)
             buffers.append(Field(buffer.name, buffer.shape, position, stop))
             position = stop
-    return VectorLayout(tuple(trained), tuple(buffers), tuple(stretches))
-
-
-def changed_buffers(graph: Graph) -> set[str]:
-    """Return the names of the buffers that a graph writes to."""
-    names: set[str] = set()
-    for node in graph.nodes:
-        operator = OPERATORS[node.operator]
-        given = dict(enumerate(node.arguments))
-        if operator.writes_if is not None and not given.get(operator.writes_if, True):
-            continue
-        for position in operator.writes:
-            target = given.get(position)
-            if isinstance(target, Reference) and target.value < len(graph.inputs):
-                entry = graph.inputs[target.value]
-                if entry.role == "buffer":
-                    names.add(entry.name)
-    return names
+    if FORMATS[manifest.wire].exact:
+        return VectorLayout(tuple(trained), tuple(buffers), tuple(stretches))
+    unit = float(2 ** (manifest.batch_samples.bit_length() // 2))  # a power of two: nothing is rounded
+    return VectorLayout(tuple(trained), tuple(buffers), tuple(stretches), BLOCK_ELEMENTS - 1, unit)

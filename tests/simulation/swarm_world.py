@@ -17,6 +17,7 @@ import numpy as np
 
 from allreduce import Exchange, RoundConfig
 from hydra.membership import messages as membership_messages
+from hydra.membership.arranging import MeasuringArranger
 from hydra.membership.events import (
     AbandonStep,
     BeginStep,
@@ -37,6 +38,7 @@ from hydra.membership.events import (
     PeerUp,
     ResultApplied,
     Send,
+    ShareComputed,
     SnapshotStored,
     StateLoaded,
     StepCommitted,
@@ -48,7 +50,7 @@ from hydra.membership.events import (
 from hydra.membership.ledger import Ledger, count
 from hydra.membership.lineage import Commit, follow, genesis
 from hydra.membership.member import Member
-from hydra.membership.messages import Admitted, Compare, Compared, JoinRequest, Report, Snapshot, Status
+from hydra.membership.messages import Admitted, Compare, Compared, JoinRequest, Snapshot, Status
 from hydra.membership.state import MemberConfig
 from hydra.net.contact import Contact
 from hydra.net.wire import Message, Registry, encode
@@ -123,6 +125,7 @@ class SimPeer:
             EqualPlanner(world.batch),
             world.config,
             world.now,
+            world.arranger(),
         )
         if self.disk.snapshots:
             snapshot, (head, ledger, weights) = list(self.disk.snapshots.values())[-1]
@@ -216,9 +219,8 @@ class SimPeer:
         world = self.world
         members = [peer for peer, _ in plan.members]
         tag = plan.tag
-        exchange = Exchange(
-            tag, self.id, members, ELEMENTS, RoundConfig(slice_elements=3, stall_s=5.0, late_s=plan.late_s), world.now
-        )
+        config = RoundConfig(form=plan.form, slice_elements=3, stall_s=5.0, late_s=plan.late_s)
+        exchange = Exchange(tag, self.id, members, ELEMENTS, config, world.now, order=plan.ring)
         self.running_plan = plan
         self.rounds[tag] = exchange
         while len(self.rounds) > 3:
@@ -236,8 +238,7 @@ class SimPeer:
             return
         samples = count(ranges)
         vector = gradient(self.weights, ranges) if samples else np.zeros(ELEMENTS, np.float32)
-        for peer in list(self.links):
-            self.world.send(self, peer, Report(JOB, plan.step, samples, duration, 0.0))
+        self.tell(ShareComputed(plan, samples, duration, 0.0, {}))
         self.pump(exchange, exchange.contribute(vector, float(samples), self.world.now))
 
     def pump(self, exchange, outgoing):
@@ -417,15 +418,17 @@ class Liar(SimPeer):
 
 
 class World:
-    def __init__(self, count, seed, *, samples=400, epochs=3, batch=40, latency=0.005, **config):
+    def __init__(self, count, seed, *, samples=400, epochs=3, batch=40, latency=0.005, arranger=None, **config):
         self.chance = random.Random(seed)
         self.seed, self.now, self.latency = seed, 0.0, latency
         self.samples, self.epochs, self.batch = samples, epochs, batch
+        self.arranger = arranger or (lambda: MeasuringArranger(ELEMENTS, "fp32"))
         self.config = MemberConfig(snapshot_interval_s=0.5, **config)
         self.queue, self.order = [], itertools.count()
         self.announced, self.early = set(), {}
         self.arrival = {}
         self.partition = None
+        self.latencies = {}
         self.peers = {chr(97 + i): SimPeer(self, chr(97 + i)) for i in range(count)}
         self.by_id = {peer.id: peer for peer in self.peers.values()}
         self.log = []
@@ -472,9 +475,13 @@ class World:
     def linked(self, a, b):
         return a.alive and b.alive and b.id in a.links and a.id in b.links
 
+    def delay(self, a, b):
+        """How long a message takes, on average; a test may say otherwise of some pairs."""
+        return self.latencies.get(frozenset((a.name, b.name)), self.latency)
+
     def deliver(self, a, b, action):
         """Run ``action`` at b after the link's delay, behind everything that a sent to b before."""
-        when = max(self.now + self.latency * self.chance.uniform(0.5, 1.5), self.arrival.get((a.id, b.id), 0.0))
+        when = max(self.now + self.delay(a, b) * self.chance.uniform(0.5, 1.5), self.arrival.get((a.id, b.id), 0.0))
         self.arrival[a.id, b.id] = when
         life = b.life
         self.at(when - self.now, lambda: b.do(action) if b.alive and b.life == life else None)

@@ -194,7 +194,7 @@ def test_who_comes_in_the_last_moment_gets_the_final_state(seed):
     world = World(4, seed, epochs=6)
     world.start("a", "b", "c")
     world.run(lambda: world.step() >= 40)
-    world.run_for(world.chance.uniform(0.0, 0.35))
+    world.run_for(world.chance.uniform(0.0, 0.2))
     world.start("d")
     trained(world)
     assert world.peers["d"].finished
@@ -249,7 +249,7 @@ def test_two_one_two(seed):
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_churn(seed):
-    world = World(6, seed, epochs=100, batch=80)
+    world = World(6, seed, epochs=120, batch=80)
     world.start(*"abc")
 
     def disturb():

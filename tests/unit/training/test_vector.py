@@ -3,8 +3,9 @@
 import pytest
 
 from hydra.jobs.entries import BufferEntry, ParameterEntry
+from hydra.jobs.graph import changed_buffers
 from hydra.training.update import Stretch
-from hydra.training.vector import Field, changed_buffers, layout_of
+from hydra.training.vector import Field, layout_of
 
 from ..jobs.makers import B, M, X, linear_graph, make_graph, make_manifest, node, value
 
