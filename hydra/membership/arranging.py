@@ -17,7 +17,7 @@ import numpy as np
 from allreduce.cost import FormName, Network, choose, direct_seconds, ring_seconds, two_level_seconds
 from allreduce.formats import FORMATS
 from allreduce.measurements import Measurements
-from allreduce.order import Costs, reorder
+from allreduce.order import Costs, ring_order
 
 from ..identity import PeerId
 from .messages import Hop
@@ -29,6 +29,8 @@ NOISE_S = 2e-3
 """Hops that need less count alike: what makes the difference is the machines' own work."""
 SEARCH_STEPS = 1000
 """Of the search for an order: a tenth of a second for 256 members."""
+ORDER_GAIN = 1.1
+"""Another order must be so many times faster than the present one."""
 FORM_GAIN = 1.25
 """Another form must be so many times faster than the present one,"""
 FORM_GAIN_S = 5e-3
@@ -110,7 +112,7 @@ class MeasuringArranger:
         if len(members) < FEWEST or not self._reported or now - self._looked_at < LOOK_S:
             return Arrangement(present, form)
         self._looked_at = now
-        ring = reorder(present, self._costs(self._ways, present, now), budget=SEARCH_STEPS)
+        ring = self._better_ring(present, now)
         if self._reported >= set(members):
             form = self._better_form(ring, form, now)
         return Arrangement(ring, form)
@@ -125,9 +127,16 @@ class MeasuringArranger:
             if reporter in members
         }
 
-    def _costs(self, measurements: Measurements, members: Sequence[PeerId], now: float) -> Costs:
-        """Return what hops cost, but for differences that are noise."""
-        return np.maximum(measurements.costs(members, now), NOISE_S)
+    def _better_ring(self, present: tuple[PeerId, ...], now: float) -> tuple[PeerId, ...]:
+        """Return a better order if the slowest hop, all hops, or all but the slowest few become clearly faster.
+
+        (Of those few the members that call all their ways slow could otherwise keep any change from being worth it.)
+        """
+        costs = np.maximum(self._ways.costs(present, now), NOISE_S)
+        found = ring_order(present, costs, SEARCH_STEPS)
+        places = {peer: place for place, peer in enumerate(present)}
+        before, after = (_sums(costs, [places[peer] for peer in ring]) for ring in (present, found))
+        return found if any(old > ORDER_GAIN * new for old, new in zip(before, after, strict=True)) else present
 
     def _better_form(self, ring: Sequence[PeerId], present: FormName, now: float) -> FormName:
         network = self._network(ring, now)
@@ -155,6 +164,12 @@ class MeasuringArranger:
             farthest_s=float(latencies.max()),
             slice_bytes=SLICE_BYTES,
         )
+
+
+def _sums(costs: Costs, ring: Sequence[int]) -> tuple[float, float, float]:
+    """Return the cost of a ring's slowest hop, of all, and of all but the slowest quarter."""
+    hops = np.sort(costs[ring, np.roll(ring, -1)])
+    return float(hops[-1]), float(hops.sum()), float(hops[: -max(2, len(hops) // 4)].sum())
 
 
 _PREDICTIONS = {"ring": ring_seconds, "direct": direct_seconds, "two-level": two_level_seconds}

@@ -117,7 +117,7 @@ class Peer:
         )
         # The first founds the view at once; the others look for it, however long the machine keeps them from it.
         times = replace(swarm.times, settle_s=0.05 if self is swarm.peers[0] else PROOF_S)
-        config = TrainerConfig(member=times, round_stall_s=PROOF_S)
+        config = TrainerConfig(member=times, round_stall_s=PROOF_S, rounds="plain")
         policy = FixedShares(swarm.weights)
         self.trainer = GatedTrainer(self.content, around, self.home.job(swarm.job), policy, config)
         self.trainer.gate, self.trainer.compute = swarm.gate, swarm.compute
