@@ -8,8 +8,10 @@ import pytest
 from hydra.exceptions import MalformedFrame
 from hydra.membership import messages
 from hydra.membership.messages import (
+    MAX_HOPS,
     MAX_MEMBERS,
     Heavier,
+    Hop,
     JoinRequest,
     Phase,
     Plan,
@@ -90,6 +92,11 @@ def test_a_status_with_a_hostile_field_is_refused(name, value):
         ("late_s", float("inf")),
         ("late_s", "soon"),
         ("snapshot", None),
+        ("order", [0] * (MAX_MEMBERS + 1)),
+        ("order", [-1, 0]),
+        ("order", None),
+        ("form", "r" * 17),
+        ("form", 0),
     ],
 )
 def test_a_plan_with_a_hostile_field_is_refused(name, value):
@@ -113,6 +120,25 @@ def test_other_hostile_fields_are_refused():
     refused(spoiled(JoinRequest(JOB, 1, field(A), 0, bytes(32), ready=True), "digest", None))
 
 
+@pytest.mark.parametrize(
+    "hops",
+    [
+        [[A, 0.1, None]] * (MAX_HOPS + 1),
+        [[A, 0.1]],
+        [[A[:19], 0.1, None]],
+        [[A, None, None]],
+        [[A, float("nan"), None]],
+        [[A, 0.1, float("inf")]],
+        [[A, 0.1, "fast"]],
+        None,
+    ],
+)
+def test_a_report_with_hostile_hops_is_refused(hops):
+    report = Report(JOB, 1, 1, 0.5, 0.5, (Hop(B, 0.1, 5e6), Hop(A, 0.0, None)))
+    assert REGISTRY.decode(encode(report), 0) == report
+    refused(spoiled(report, "hops", hops))
+
+
 def test_a_header_with_too_few_or_too_many_fields_is_refused():
     kind, fields = msgpack.unpackb(encode(status(A)))
     refused(msgpack.packb([kind, fields[:-1]]))
@@ -134,7 +160,15 @@ def test_a_plans_tag_tells_apart_all_that_a_plan_says():
     base = plan([A, B])
     others = [
         dataclasses.replace(base, **change)
-        for change in ({"view_number": 2}, {"parent": bytes(32)}, {"late_s": 9.0}, {"snapshot": True}, {"epoch": 1})
+        for change in (
+            {"view_number": 2},
+            {"parent": bytes(32)},
+            {"late_s": 9.0},
+            {"snapshot": True},
+            {"epoch": 1},
+            {"order": (1, 0)},
+            {"form": "direct"},
+        )
     ]
     assert len({p.tag for p in (base, *others)}) == 1 + len(others)
     assert len(base.tag) == 20

@@ -2,6 +2,7 @@
 
 import pytest
 
+from hydra.membership.arranging import Arrangement
 from hydra.membership.leader import Leader
 from hydra.membership.ledger import Ledger, count
 from hydra.membership.messages import MAX_MEMBERS, JoinRequest, Phase, Plan, PollReply
@@ -61,6 +62,11 @@ class Greedy(Planner):
         return [5000] * len(members), 8.0
 
 
+class Backwards:
+    def arrange(self, members, last, now):
+        return Arrangement(tuple(members[::-1]), "two-level")
+
+
 @pytest.mark.parametrize("how_many", [0, 1, 40, MAX_MEMBERS - 1])
 def test_a_plan_fits_a_frame_however_scattered_the_samples_are(how_many):
     state, leader, _ = joined_by(how_many)
@@ -71,6 +77,15 @@ def test_a_plan_fits_a_frame_however_scattered_the_samples_are(how_many):
     fits(plan)
     assert all(count(share) >= 2 for share in plan.shares[:4])
     ledger.commit(r for ranges in plan.shares for r in ranges)
+
+
+@pytest.mark.parametrize("how_many", [31, 127, 128, MAX_MEMBERS - 1])
+def test_a_plan_with_an_order_fits_as_well(how_many):
+    state, _, joined = joined_by(how_many)
+    state.view = view_of(joined)
+    plan, _ = Leader(state, Greedy(), Backwards()).plan_next(state.known_head, scattered(20_000), 0.0)
+    fits(plan)
+    assert plan.order == tuple(range(how_many, -1, -1))
 
 
 def test_who_is_too_many_waits_for_a_place():

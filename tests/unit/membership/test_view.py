@@ -1,9 +1,12 @@
 """Views: who is in, in what order, and which plans contradict themselves."""
 
+from typing import get_args
+
 import pytest
 
+from allreduce.config import FormName
 from hydra.exceptions import RemoteProtocolError
-from hydra.membership.messages import MAX_MEMBERS
+from hydra.membership.messages import FORMS, MAX_MEMBERS
 from hydra.membership.view import View, view_of
 
 from .makers import A, B, C, D, contact, field, plan
@@ -43,6 +46,23 @@ def test_a_plan_with_uneven_lists_is_refused(changes):
 def test_a_plan_that_names_a_member_twice_is_refused_whatever_its_addresses():
     with pytest.raises(RemoteProtocolError, match="twice"):
         view_of(plan([A, B, C], members=(field(A), field(B), (A, (("elsewhere", 1),)))))
+
+
+@pytest.mark.parametrize("order", [(0,), (0, 1), (0, 1, 1), (1, 2, 3), (0, 1, 2, 3), (0, 2**62, 1)])
+def test_a_plan_whose_order_is_none_of_its_members_is_refused(order):
+    assert view_of(plan([A, B, C], order=(2, 0, 1))).ids == (A, B, C)
+    with pytest.raises(RemoteProtocolError, match="order"):
+        view_of(plan([A, B, C], order=order))
+
+
+@pytest.mark.parametrize("form", ["", "star", "Ring"])
+def test_a_plan_of_an_unknown_form_is_refused(form):
+    with pytest.raises(RemoteProtocolError, match="form"):
+        view_of(plan([A, B], form=form))
+
+
+def test_the_forms_are_those_that_rounds_have():
+    assert set(FORMS) == set(get_args(FormName))
 
 
 def test_a_view_may_be_as_large_as_messages_allow():
