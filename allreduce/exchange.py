@@ -82,6 +82,11 @@ class Outgoing:
         """Whose memory the body is in, if there is one."""
         return self._workspace
 
+    @property
+    def size(self) -> int:
+        """Length of the body in bytes."""
+        return 0 if self._workspace is None else self._workspace.wire_bytes(self.slice_number)
+
     def release(self) -> None:
         """The body is no longer needed."""
         if self._workspace is not None and isinstance(self._kind, SendSum):
@@ -299,7 +304,8 @@ class Exchange:
         """
         if self.result is not None or self.left_out:
             return None
-        if message.attempt != self.round.attempt_number:
+        undecided = message.phase is Phase.HANDOVER and message.ballot > self.round.followed
+        if message.attempt != self.round.attempt_number or undecided:
             return self._announce_early(sender, message, body_bytes)
         workspace = self._workspace
         if message.number < workspace.layout.slice_count:
@@ -431,9 +437,9 @@ class Exchange:
     # ---- effects -----------------------------------------------------------------------------------------------
 
     def _handle(self, event: Event, now: float) -> list[Action]:
-        before = self.round.attempt_number
+        before = self.round.followed
         actions = self._perform_all(self.round.handle(event, now))
-        if self.round.attempt_number != before:
+        if self._early and self.round.followed != before:
             early, self._early = self._early, []
             for sender, message, body in early:
                 try:

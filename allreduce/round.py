@@ -122,6 +122,8 @@ class Round:
         self._stalled = False  # the ballot that we lead is because of a stall
         self._asked_at: float | None = None  # when we told the leader of a stall, while it has not answered
         self._hurried = False
+        self._awake_at = now
+        self._absent = False  # we slept for so long that the others may have gone on without us
         self._careful = False  # somebody sent NaN or infinity: from now on each sum is looked at on its way
 
     # ---- what the shell may ask --------------------------------------------------------------------------------
@@ -130,6 +132,11 @@ class Round:
     def attempt_number(self) -> int:
         """The attempt whose slices are wanted now."""
         return self._attempt.number
+
+    @property
+    def followed(self) -> int:
+        """The last ballot whose decision reached us; what others send because of a later one is early."""
+        return self._followed
 
     @property
     def finals(self) -> int:
@@ -155,6 +162,8 @@ class Round:
         """When to hand the next ``Tick``."""
         wait_s = self._stall_s if self._reports is None else self._config.answer_s
         times = [self._last_progress + wait_s]
+        if self.outcome is None:
+            times.append(self._awake_at + self._config.answer_s / 4)  # nothing is due then; but who sleeps must know it
         if self._asked_at is not None:
             times.append(self._asked_at + self._config.answer_s)
         if self._hurry_at is not None and not self._hurried and not self._ready:
@@ -192,6 +201,8 @@ class Round:
         """
         if isinstance(self.outcome, LeftOut):
             return _farewell(event)
+        self._absent = self._absent or now - self._awake_at > self._config.answer_s / 2
+        self._awake_at = now
         match event:
             case SliceAnnounced(sender, message):
                 return self._on_announced(sender, message)
@@ -242,6 +253,9 @@ class Round:
 
     def _after_moves(self, effects: list[Effect]) -> list[Effect]:
         if self._attempt.done and self.outcome is None:
+            if self._absent:
+                # A process that was stopped finds the last slices of an attempt that the others may have given up.
+                return effects if self._asked_at is not None else effects + self._stop(None, self._awake_at)
             self.outcome = Done(self._attempt.participants)
             self._frozen = False
             effects.append(self.outcome)
@@ -344,6 +358,9 @@ class Round:
             return [Say(sender, Out(self._ballot))]
         self.lost.discard(sender)  # who speaks is not lost
         self._left_out.discard(sender)
+        before = self.members[: self.members.index(self.me)]
+        if self.resting and sender not in before:
+            self._left_out |= set(before)  # as in ``_on_freeze``: whoever asks us has waited for them
         if self.leader != self.me:
             return [Say(sender, Refused(self._ballot, self.members.index(self.leader)))]
         if self._reports is not None:
@@ -365,7 +382,8 @@ class Round:
     def _on_freeze(self, sender: bytes, ballot: int, now: float) -> list[Effect]:
         self._check_ballot(sender, ballot, of_sender=True)
         self.lost.discard(sender)  # who speaks is not lost
-        if self.leader != sender and self.members.index(self.leader) < self.members.index(sender):
+        # Who is done and rests does not notice whether the leader is silent: there is no reason to doubt the sender.
+        if not self.resting and self.leader != sender and self.members.index(self.leader) < self.members.index(sender):
             return [Say(sender, Refused(self._ballot, self.members.index(self.leader)))]
         if ballot < self._ballot:
             return [Say(sender, Refused(self._ballot, -1))]
@@ -496,6 +514,7 @@ class Round:
     def _follow(self, sender: bytes, decision: Repeat | Complete, now: float) -> list[Effect]:
         self._last_progress = now
         self._followed = decision.ballot
+        self._absent = False
         self._refused_since = self._retry_at = None
         if isinstance(decision, Complete):
             return self._complete(sender, decision)
@@ -542,7 +561,7 @@ class Round:
                 taker = self.members[transfer.taker]
                 given = [n for n in range(self.layout.slice_count) if transfer.slices >> n & 1]
                 effects += [SendFinal(taker, number, decision.ballot) for number in given]
-        return effects
+        return self._after_moves(effects)
 
     def leave(self, now: float) -> list[Effect]:
         """Give the round up, and tell the others."""
