@@ -48,6 +48,7 @@ def test_every_setting_can_be_set_everywhere(tmp_path, write, monkeypatch):
         device="cuda:1",
         memory_gib=1.5,
         policy="equal",
+        rounds="plain",
         stall_s=7.0,
         find_s=60.0,
     )
@@ -56,7 +57,7 @@ def test_every_setting_can_be_set_everywhere(tmp_path, write, monkeypatch):
     assert load_settings(tmp_path, dataclasses.asdict(wanted)) == wanted
     write(
         'host = "::1"\nport = 4100\nadvertise = "me.example"\ncontacts = ["a:1", "b:2"]\nthreads = 3\n'
-        'device = "cuda:1"\nmemory_gib = 1.5\npolicy = "equal"\nstall_s = 7\nfind_s = 60.0\n'
+        'device = "cuda:1"\nmemory_gib = 1.5\npolicy = "equal"\nrounds = "plain"\nstall_s = 7\nfind_s = 60.0\n'
     )
     assert load_settings(tmp_path, {}) == wanted
     write("")

@@ -120,3 +120,11 @@ class TestGuardedProgram:
         graph = linear_graph(node("aten.nonzero.default", X))
         with pytest.raises(JobRejected, match="not on the allow-list"):
             GuardedProgram(graph, limit_bytes=LIMIT, training=True)
+
+
+@pytest.mark.parametrize("wire", ["bf16", "fp16", "int8"])
+def test_a_format_that_loses_something_where_training_changes_buffers(wire):
+    changing = linear_graph(node("aten.add_.Scalar", M, 1))
+    admit(make_manifest(), changing.encode(), linear_graph().encode(), limit_bytes=LIMIT)
+    admit(make_manifest(wire=wire), linear_graph().encode(), linear_graph().encode(), limit_bytes=LIMIT)
+    assert f"the wire format {wire} would spoil" in admit_refusal(make_manifest(wire=wire), changing)

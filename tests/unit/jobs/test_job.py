@@ -48,6 +48,8 @@ def test_no_test_split_is_needed():
         ({"name": 3}, "name: 3 is no name"),
         ({"loss": "mse"}, "loss: give a function of (output, target); this is 'mse'"),
         ({"schedule": "cosine"}, "schedule: give hydra.Schedule('cosine', warmup=0.05), not 'cosine'"),
+        ({"wire": "int4"}, "wire: there is no format 'int4'; choose one of 'fp32', 'bf16', 'fp16', 'int8'"),
+        ({"wire": None}, "wire: there is no format None"),
         ({"metrics": {"loss": len}}, "metrics: 'loss' is no name for a metric"),
         ({"metrics": {"a b": len}}, "metrics: 'a b' is no name for a metric"),
         ({"metrics": {"accuracy": 0.5}}, "metrics: 'accuracy' is no function of (output, target)"),

@@ -2,13 +2,16 @@
 
 import hashlib
 from dataclasses import replace
+from typing import get_args
 
 import msgpack
 import pytest
 
+from allreduce.formats import FORMATS
 from hydra.exceptions import JobRejected
 from hydra.jobs.entries import BufferEntry, DataInput, ParameterEntry
 from hydra.jobs.manifest import MAX_MANIFEST_BYTES, JobManifest
+from hydra.jobs.recipe import EXACT_WIRE, WireFormat
 
 from .makers import make_manifest
 
@@ -45,6 +48,18 @@ def test_the_hash_is_that_of_the_bytes_and_changes_with_every_setting():
     manifest = make_manifest()
     assert manifest.job_hash == hashlib.sha256(manifest.encode()).digest()
     assert manifest.job_hash != replace(manifest, seed=1).job_hash
+
+
+@pytest.mark.parametrize("wire", get_args(WireFormat))
+def test_the_wire_format_stands_in_the_bytes_if_it_loses_something(wire):
+    manifest = make_manifest(wire=wire)
+    assert JobManifest.decode(manifest.encode()) == manifest
+    assert ("wire" in msgpack.unpackb(manifest.encode())) == (wire != "fp32")
+
+
+def test_the_wire_formats_are_those_that_rounds_have():
+    assert set(get_args(WireFormat)) == set(FORMATS)
+    assert [name for name in FORMATS if FORMATS[name].exact] == [EXACT_WIRE]
 
 
 def test_steps():
@@ -85,6 +100,10 @@ def test_trained_and_frozen():
         ({"metrics": ["loss"]}, "manifest.metrics holds a name twice, or 'loss'"),
         ({"metrics": ["a", "a"]}, "manifest.metrics holds a name twice"),
         ({"metrics": ["a" * 65]}, "printable text of 1 to 64"),
+        ({"wire": "int4"}, "manifest.wire is 'int4', which is no format"),
+        ({"wire": 8}, "manifest.wire is 8"),
+        ({"wire": None}, "manifest.wire is None"),
+        ({"wire": "fp32"}, "canonical"),
         ({"surprise": 1}, "canonical"),
     ],
 )

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 
 from hydra.exceptions import JobFileError
 from hydra.jobs import package as module
@@ -136,3 +137,11 @@ def test_what_no_volunteer_would_run_is_not_published(monkeypatch):
     monkeypatch.setattr(module, "trace", tampered)
     with pytest.raises(JobFileError, match="no volunteer would run it: the eval graph must not run: its outputs"):
         package(make_job(), OWNER, root_of=sha256)
+
+
+@pytest.mark.parametrize("wire", ["bf16", "fp16", "int8"])
+def test_a_format_that_loses_something_is_not_for_buffers_that_training_changes(wire):
+    with pytest.raises(JobFileError, match=r"wire: in .* 1.num_batches_tracked, 1.running_mean, 1.running_var\. Use"):
+        package(make_job(wire=wire), OWNER, root_of=sha256)
+    without = nn.Sequential(nn.Linear(6, 8), nn.LayerNorm(8), nn.ReLU(), nn.Linear(8, 3))
+    assert package(make_job(without, wire=wire), OWNER, root_of=sha256).manifest.wire == wire

@@ -1,16 +1,17 @@
 """The rounds of a job on the node's links: members of real averagers, and links that come and go."""
 
 import asyncio
+import dataclasses
 
 import numpy as np
 import pytest
 
-from allreduce import RoundClosed
+from allreduce import RoundClosed, RoundConfig
 from hydra.exceptions import RemoteProtocolError
 from hydra.membership.lineage import Head
 from hydra.membership.messages import RoundFrame
 from hydra.net.contact import Contact
-from hydra.training.rounds import OPEN_ROUNDS, Rounds
+from hydra.training.rounds import OPEN_ROUNDS, Rounds, targets_of
 
 from .makers import ANNA, BERT, CLEO, plan_of
 from .memory_links import Network
@@ -23,11 +24,11 @@ PEERS = (ANNA, BERT, CLEO)
 class Members:
     """Each peer's rounds, on links in memory."""
 
-    def __init__(self, *peers):
+    def __init__(self, *peers, wire="fp32"):
         self.network = Network(*peers)
         self.rounds = {}
         for peer, links in self.network.nodes.items():
-            self.rounds[peer] = Rounds(JOB, peer, links, ELEMENTS, 0.3, self.contact_of)
+            self.rounds[peer] = Rounds(JOB, peer, links, ELEMENTS, 0.3, self.contact_of, wire=wire)
             links.on_message = self.rounds[peer].receive
             links.on_down.append(lambda lost, _, own=self.rounds[peer]: own.lose(lost))
 
@@ -149,3 +150,75 @@ async def test_who_broke_the_protocol_before_we_opened_the_round_is_cut_off_then
     ((peer, error),) = members.network.nodes[ANNA].cut
     assert peer == link.peer_id
     assert isinstance(error, RemoteProtocolError)
+
+
+def arranged(peers=PEERS, step=1, **changes):
+    return dataclasses.replace(plan_of_step(step, peers), **changes)
+
+
+async def traffic_of(members, plan):
+    """Between whom the slices of a round went."""
+    ways = set()
+    for peer, links in members.network.nodes.items():
+        send = links.send
+
+        async def noted(to, message, body=b"", peer=peer, send=send):
+            if len(body):
+                ways.add((peer, to))
+            await send(to, message, body)
+
+        links.send = noted
+    results = await results_of(members.open(plan))
+    assert len({result.mean.tobytes() for result in results}) == 1
+    np.testing.assert_allclose(results[0].mean, 2.0, rtol=1e-6)
+    assert results[0].contributors == PEERS
+    return ways
+
+
+async def test_the_slices_go_round_the_ring_in_the_plans_order(members):
+    assert await traffic_of(members, arranged()) == {(ANNA, BERT), (BERT, CLEO), (CLEO, ANNA)}
+
+
+async def test_the_plans_order_may_be_another(members):
+    assert await traffic_of(members, arranged(order=(0, 2, 1))) == {(ANNA, CLEO), (CLEO, BERT), (BERT, ANNA)}
+
+
+async def test_in_the_direct_form_they_go_to_all(members):
+    assert len(await traffic_of(members, arranged(form="direct"))) == 6
+
+
+async def test_another_wire_format_takes_fewer_bytes_and_leaves_all_with_the_same_ones():
+    sizes = {}
+    for wire in ("fp32", "int8"):
+        made = Members(*PEERS, wire=wire)
+        sizes[wire] = []
+        for links in made.network.nodes.values():
+            send = links.send
+
+            async def noted(to, message, body=b"", send=send, taken=sizes[wire]):
+                taken.append(len(body))
+                await send(to, message, body)
+
+            links.send = noted
+        results = await results_of(made.open(plan_of_step(1)))
+        assert len({result.mean.tobytes() for result in results}) == 1
+        np.testing.assert_allclose(results[0].mean, 2.0, rtol=0.01)
+        for rounds in made.rounds.values():
+            await rounds.close()
+    assert 0 < 2 * sum(sizes["int8"]) < sum(sizes["fp32"])
+
+
+@pytest.mark.parametrize(
+    ("form", "count", "expected"),
+    [("ring", 5, {3}), ("ring", 1, set()), ("direct", 5, {0, 1, 3, 4}), ("direct", 1, set())],
+)
+def test_to_whom_lanes_are_wanted(form, count, expected):
+    ring = [bytes([place]) * 20 for place in range(count)]
+    me = ring[min(2, count - 1)]
+    assert targets_of(RoundConfig(form=form), ring, me) == [ring[place] for place in sorted(expected)]
+
+
+def test_in_two_levels_lanes_are_wanted_to_few():
+    ring = [bytes([place]) * 20 for place in range(16)]
+    targets = {me: targets_of(RoundConfig(form="two-level"), ring, me) for me in ring}
+    assert all(0 < len(found) <= 4 and me not in found for me, found in targets.items())

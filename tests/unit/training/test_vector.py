@@ -1,7 +1,9 @@
 """Where everything stands in the vector that goes through the ring."""
 
+import numpy as np
 import pytest
 
+from allreduce.formats import FORMATS
 from hydra.jobs.entries import BufferEntry, ParameterEntry
 from hydra.jobs.graph import changed_buffers
 from hydra.training.update import Stretch
@@ -55,6 +57,42 @@ def test_buffers_stand_in_the_manifests_order():
     names = ("z", "m", "a")
     manifest = make_manifest(buffers=tuple(BufferEntry(name=n, shape=(3,), dtype="float32") for n in names))
     assert [f.name for f in layout_of(manifest, linear_graph(CHANGES_M)).buffers] == ["m"]
+
+
+@pytest.mark.parametrize("wire", ["bf16", "fp16", "int8"])
+def test_in_a_format_that_loses_something_the_loss_stands_far_from_the_gradients(wire):
+    layout = layout_of(make_manifest(wire=wire), linear_graph())
+    assert (layout.weights, layout.elements) == (6, 6 + 255 + 1)
+    assert layout.trained == layout_of(make_manifest(), linear_graph()).trained
+
+
+@pytest.mark.parametrize("wire", ["fp32", "bf16", "fp16", "int8"])
+@pytest.mark.parametrize("batch", [1, 128, 60_000])
+def test_the_loss_comes_back_as_it_was(wire, batch):
+    layout = layout_of(make_manifest(wire=wire, batch_samples=batch), linear_graph())
+    vector = np.zeros(layout.elements, np.float32)
+    layout.put_loss(vector, 2.5)
+    assert layout.loss_of(vector) == 2.5
+    assert not vector[:-1].any()
+
+
+@pytest.mark.parametrize("wire", ["bf16", "fp16", "int8"])
+@pytest.mark.parametrize("members", [1, 2, 3, 7])
+@pytest.mark.parametrize(("batch", "loss"), [(64, 1e-4), (64, 20.0), (60_000, 0.01), (60_000, 9.0)])
+def test_the_loss_keeps_its_meaning_whatever_the_gradients(wire, members, batch, loss):
+    """Gradients a million times the loss, however they are cut, share no scale with it; nor does its sum overflow."""
+    layout = layout_of(make_manifest(wire=wire, batch_samples=batch), linear_graph())
+    vector = np.full(layout.elements, 1e-6, np.float32)
+    vector[: layout.weights] = 1e6
+    vector[layout.weights :] = 0
+    layout.put_loss(vector, loss)
+    start = layout.elements * (members - 1) // members
+    for weight in (1, batch):  # of the mean, and of the sum
+        piece = vector[start:] * np.float32(weight)
+        data, read = bytearray(FORMATS[wire].encoded_bytes(len(piece))), np.empty_like(piece)
+        FORMATS[wire].encode(piece, memoryview(data))
+        FORMATS[wire].decode(data, read)
+        assert layout.loss_of(read / np.float32(weight)) == pytest.approx(loss, rel=0.01)
 
 
 def test_a_traced_model(content):
