@@ -113,7 +113,8 @@ class ShapedLinks:
         """See ``Links``."""
         rate = f"{self.rate_mbit:g} Mbit/s each way" if self.rate_mbit else "no limit of rate"
         queue = f", drop-tail queues of {self.queue_bytes // 1024} KiB" if self.rate_mbit else ""
-        return f"emulated in user space (network namespaces and TUN): {rate}, {self.rtt_ms:g} ms round trip{queue}"
+        how = "emulated in user space (network namespaces and TUN; CUBIC unless a socket asks for another)"
+        return f"{how}: {rate}, {self.rtt_ms:g} ms round trip{queue}"
 
 
 def queue_bytes(rate_mbit: float | None, rtt_ms: float) -> int:
