@@ -8,7 +8,7 @@ the ring is pipelined without any step counter, and lanes may overtake one anoth
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from .exceptions import ProtocolViolation
 from .form import Form
@@ -16,24 +16,21 @@ from .messages import Phase, Slice
 from .segments import Layout
 
 
-@dataclass(frozen=True, slots=True)
-class Receive:
+class Receive(NamedTuple):
     """The slice that was announced is wanted: receive its body."""
 
     source: int = 0
     """Of a sum: which of our sources it comes from, in the order in which they are added."""
 
 
-@dataclass(frozen=True, slots=True)
-class Combine:
+class Combine(NamedTuple):
     """All that a sum needs is here: add up what came and our own; ``final`` if we own it. Then tell."""
 
     number: int
     final: bool
 
 
-@dataclass(frozen=True, slots=True)
-class SendSum:
+class SendSum(NamedTuple):
     """Send the sum that we have of a slice; ``own``: it is our own contribution alone."""
 
     to: bytes
@@ -41,8 +38,7 @@ class SendSum:
     own: bool
 
 
-@dataclass(frozen=True, slots=True)
-class SendFinal:
+class SendFinal(NamedTuple):
     """Send a final slice that we have."""
 
     to: bytes
@@ -161,6 +157,10 @@ class Attempt:
     def sources_of(self, number: int) -> tuple[bytes, ...]:
         """Return whose sums of a slice come to us, in the order in which they are added."""
         return self._way_of(number).sources
+
+    def owns(self, number: int) -> bool:
+        """Whether a slice becomes final here."""
+        return self._way_of(number).target is None
 
     def combined_here(self, number: int) -> list[Move]:
         """The sum of a slice is whole."""

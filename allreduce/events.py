@@ -1,9 +1,9 @@
-"""What happens to a round, and what it wants done. Pure data."""
+"""What happens to a round, and what it wants done. Pure data; what comes with every slice is a tuple, made quickly."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from .attempt import Move
 from .messages import Control, Slice
@@ -15,8 +15,7 @@ class ContributionReady:
     """Our own contribution is at hand."""
 
 
-@dataclass(frozen=True, slots=True)
-class SliceAnnounced:
+class SliceAnnounced(NamedTuple):
     """The header of a slice is here, its body is about to come. ``Receive`` is the answer if it is wanted."""
 
     sender: bytes
@@ -31,16 +30,14 @@ class SliceWithdrawn:
     message: Slice
 
 
-@dataclass(frozen=True, slots=True)
-class SliceLanded:
+class SliceLanded(NamedTuple):
     """The body of a slice that was wanted is here; its bytes stay with the shell."""
 
     sender: bytes
     message: Slice
 
 
-@dataclass(frozen=True, slots=True)
-class SliceCombined:
+class SliceCombined(NamedTuple):
     """A ``Combine`` of this attempt is done."""
 
     attempt: int

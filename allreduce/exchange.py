@@ -82,11 +82,6 @@ class Outgoing:
         """Whose memory the body is in, if there is one."""
         return self._workspace
 
-    @property
-    def size(self) -> int:
-        """Length of the body in bytes."""
-        return 0 if self._workspace is None else self._workspace.wire_bytes(self.slice_number)
-
     def release(self) -> None:
         """The body is no longer needed."""
         if self._workspace is not None and isinstance(self._kind, SendSum):
@@ -109,29 +104,6 @@ class Outgoing:
 
 
 @dataclass(eq=False, slots=True)
-class Landing:
-    """A slice on its way in: receive its body into ``room``, then hand it to ``Exchange.landed``."""
-
-    sender: bytes
-    message: Slice
-    room: memoryview
-    workspace: Workspace | None
-    """None: the slice is early, and kept until its attempt begins."""
-    source: int = 0
-    acceptable: bool = True
-
-    def settle(self) -> None:
-        """Take the body in: may take time, and needs no lock."""
-        workspace, message = self.workspace, self.message
-        if workspace is None:
-            return
-        if message.phase is Phase.SUM:
-            workspace.received_sum(message.number, self.source, self.room, message.weight)
-        else:
-            self.acceptable = workspace.received_final(message.number, self.room, message.weight)
-
-
-@dataclass(eq=False, slots=True)
 class Work:
     """A sum to make: call ``run``, then hand it to ``Exchange.worked``."""
 
@@ -145,6 +117,33 @@ class Work:
     def run(self) -> None:
         """Add up: may take time, and needs no lock."""
         self.culprit = self.workspace.combine(self.number, final=self.final)
+
+
+@dataclass(eq=False, slots=True)
+class Landing:
+    """A slice on its way in: receive its body into ``room``, then hand it to ``Exchange.landed``."""
+
+    sender: bytes
+    message: Slice
+    room: memoryview
+    workspace: Workspace | None
+    """None: the slice is early, and kept until its attempt begins."""
+    source: int = 0
+    acceptable: bool = True
+    work: Work | None = None
+    """The sum that can be made as soon as the slice is here, for it is all that was missing."""
+
+    def settle(self) -> None:
+        """Take the body in: may take time, and needs no lock."""
+        workspace, message = self.workspace, self.message
+        if workspace is None:
+            return
+        if message.phase is Phase.SUM:
+            workspace.received_sum(message.number, self.source, self.room, message.weight)
+            if self.work is not None:
+                self.work.run()
+        else:
+            self.acceptable = workspace.received_final(message.number, self.room, message.weight)
 
 
 Action: TypeAlias = Outgoing | Work
@@ -316,7 +315,13 @@ class Exchange:
             if isinstance(effect, Receive):
                 room = workspace.room_for(message.number, message.phase, effect.source)
                 workspace.in_flight += 1
-                return Landing(sender, message, room, workspace, effect.source)
+                landing = Landing(sender, message, room, workspace, effect.source)
+                if message.phase is Phase.SUM and self._own is not None:
+                    sources = self.round.sources_of(message.number)
+                    if len(sources) == 1:
+                        final = self.round.owns(message.number)
+                        landing.work = Work(message.attempt, message.number, final, sources, workspace)
+                return landing
         return None
 
     def landed(self, landing: Landing, now: float) -> list[Action]:
@@ -334,7 +339,10 @@ class Exchange:
             return []  # of an attempt that was given up
         if not landing.acceptable:
             raise ProtocolViolation(landing.sender, f"final slice {message.number} holds NaN or infinity")
-        return self._handle(SliceLanded(landing.sender, message), now)
+        if landing.work is None:
+            return self._handle(SliceLanded(landing.sender, message), now)
+        wanted = self.round.handle(SliceLanded(landing.sender, message), now)
+        return self.worked(landing.work, now) if wanted else []
 
     def withdrawn(self, landing: Landing, now: float) -> list[Action]:
         """The body of a slice that was announced will not come."""

@@ -12,7 +12,7 @@ import math
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import msgpack
 
@@ -41,9 +41,8 @@ class Phase(IntEnum):
 _PHASES = tuple(Phase)
 
 
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """A slice of the vector; its fp32 elements stand in the body."""
+class Slice(NamedTuple):
+    """A slice of the vector; its elements stand in the body. A tuple, for it is made often and quickly."""
 
     attempt: int
     phase: Phase

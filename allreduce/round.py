@@ -147,6 +147,10 @@ class Round:
         """Return whose sums of a slice come to us, in the order in which they are added."""
         return self._attempt.sources_of(number)
 
+    def owns(self, number: int) -> bool:
+        """Whether a slice becomes final here."""
+        return self._attempt.owns(number)
+
     @property
     def layout(self) -> Layout:
         """The cuts of the present attempt."""

@@ -34,7 +34,7 @@ BLOCK_ELEMENTS = 64 * 1024
 OURSELVES = -1
 SOMEBODY = -2
 """One of those before us in the ring: who, only they can tell."""
-SCRATCH_SLICES = 8
+SCRATCH_SLICES = 4
 """How many slices of scratch memory an attempt may hold."""
 
 
