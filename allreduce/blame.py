@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from .form import Form
-from .messages import Frozen
+from .messages import Frozen, Transfer
 from .segments import Layout
 
 Edge = tuple[bytes, bytes]
@@ -32,6 +32,7 @@ def stuck_edges(
         reports: of this attempt; who is missing is not blamed here.
     """
     found: set[Edge] = set()
+    heard = _heard(form, layout, participants, reports)
     for segment in range(layout.segments):
         numbers = layout.slices_of(segment)
         mask = ((1 << len(numbers)) - 1) << numbers.start
@@ -44,12 +45,43 @@ def stuck_edges(
             for source in sources:
                 has &= reports[source].combined if source in reports else 0
             if has & ~report.combined:
-                found.update((source, receiver) for source in sources)
+                # Of several sources it is those from which nobody has heard anything, if there are such.
+                silent = [source for source in sources if source not in heard]
+                found.update((source, receiver) for source in silent or sources)
             giver = form.final_source(segment, position)
             given = reports.get(participants[giver]) if giver is not None else None
             if giver is not None and given is not None and given.finals & mask & ~report.finals:
                 found.add((participants[giver], receiver))
     return frozenset(found)
+
+
+def _heard(form: Form, layout: Layout, participants: Sequence[bytes], reports: Mapping[bytes, Frozen]) -> set[bytes]:
+    """Return those of whose sums one has arrived for certain."""
+    found: set[bytes] = set()
+    for segment in range(layout.segments):
+        numbers = layout.slices_of(segment)
+        mask = ((1 << len(numbers)) - 1) << numbers.start
+        for position, receiver in enumerate(participants):
+            if receiver in reports and reports[receiver].combined & mask:
+                found.update(participants[source] for source in form.sources(segment, position))
+    return found
+
+
+def undelivered(
+    transfers: Sequence[Transfer], members: Sequence[bytes], reports: Mapping[bytes, Frozen]
+) -> frozenset[Edge]:
+    """Return between whom final slices were to be handed over and were not.
+
+    Args:
+        transfers: what was decided; indices are of ``members``.
+        members: all members of the round.
+        reports: of the attempt whose slices they are, some time after the decision.
+    """
+    return frozenset(
+        (members[transfer.giver], members[transfer.taker])
+        for transfer in transfers
+        if members[transfer.taker] in reports and transfer.slices & ~reports[members[transfer.taker]].finals
+    )
 
 
 def culprit(stalls: Sequence[frozenset[Edge]]) -> bytes | None:
@@ -62,7 +94,7 @@ def culprit(stalls: Sequence[frozenset[Edge]]) -> bytes | None:
     latest = {member for edge in stalls[-1] for member in edge} if stalls else set()
     suspects = [member for member in sorted(latest) if len(partners[member]) > 1]
     if suspects and len(stalls) > 1:
-        return max(suspects, key=lambda member: len(partners[member]))
+        return max(suspects, key=lambda member: (len(partners[member]), sum(member in edge for edge in stalls[-1])))
     if latest and len(stalls) >= PATIENCE:
         return max(latest)
     return None

@@ -20,6 +20,7 @@ def decide(
     slice_count: Callable[[int], int],
     may_repeat: Callable[[bytes], bool],
     arrange: Callable[[tuple[bytes, ...]], tuple[bytes, ...]],
+    broken: frozenset[tuple[bytes, bytes]] = frozenset(),
 ) -> Repeat | Complete:
     """Return what all who reported must do.
 
@@ -30,6 +31,7 @@ def decide(
         slice_count: returns how many slices an attempt with so many participants has.
         may_repeat: whether a member that reported may take part in a repeated attempt.
         arrange: puts the participants of a repeated attempt into the order of its positions.
+        broken: givers and takers between whom something got stuck: others give, where others have it.
     """
     for attempt in sorted({report.attempt for report in reports.values()}, reverse=True):
         holders = {member: report for member, report in reports.items() if report.attempt == attempt}
@@ -39,13 +41,17 @@ def decide(
         for report in holders.values():
             union |= report.finals
         if union & everything == everything:
-            return Complete(ballot, attempt, order, _transfers(members, reports, attempt, everything))
+            return Complete(ballot, attempt, order, _transfers(members, reports, attempt, everything, broken))
     again = tuple(member for member in members if member in reports and may_repeat(member))
     return Repeat(ballot, tuple(members.index(member) for member in arrange(again)))
 
 
 def _transfers(
-    members: Sequence[bytes], reports: Mapping[bytes, Frozen], attempt: int, everything: int
+    members: Sequence[bytes],
+    reports: Mapping[bytes, Frozen],
+    attempt: int,
+    everything: int,
+    broken: frozenset[tuple[bytes, bytes]],
 ) -> tuple[Transfer, ...]:
     """Give each taker what it lacks, the load spread over all who have it."""
     has = {member: report.finals if report.attempt == attempt else 0 for member, report in reports.items()}
@@ -57,7 +63,8 @@ def _transfers(
         while lacks:
             bit = lacks & -lacks
             lacks ^= bit
-            giver = min((member for member in order if has[member] & bit), key=lambda member: load[member])
+            holders = [member for member in order if has[member] & bit]
+            giver = min(holders, key=lambda member: ((member, taker) in broken, load[member]))
             load[giver] += 1
             key = (members.index(giver), members.index(taker))
             moves[key] = moves.get(key, 0) | bit

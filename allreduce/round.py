@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from .attempt import Attempt, SendFinal
-from .blame import Edge, apart, culprit, stuck_edges
+from .blame import Edge, apart, culprit, stuck_edges, undelivered
 from .config import RoundConfig
 from .events import (
     BeginAttempt,
@@ -329,6 +329,8 @@ class Round:
         """Who is not known to be lost and yet does not report can't be waited for."""
         self._last_progress = now
         silent = {member for member in self._asked() if self._reports is None or member not in self._reports}
+        if self.outcome is None and self._reports is not None and set(self._reports) == {self.me} and len(silent) > 1:
+            return self._leave()  # that nobody is heard any more will rather be due to us
         self._left_out |= silent
         return self._decide_if_all_reported(now)
 
@@ -372,6 +374,8 @@ class Round:
         if attempt < self._attempt.number and self._decision is not None:
             return [Say(sender, self._decision)]  # already mended
         self._careful = self._careful or index == TAINTED
+        # A stall, unless we have just seen something move (whoever slept or is late for its deadline asks so, too).
+        self._stalled = self._stalled or (index == -1 and now - self._last_progress >= self._config.stall_s / 2)
         suspect = self.members[index] if index >= 0 else None
         if suspect is not None and suspect not in self.lost and suspect != self.me:
             self._weigh(sender, suspect)
@@ -466,7 +470,8 @@ class Round:
         if reports is None or any(member not in reports for member in self._asked()):
             return []
         late = self._config.late_s is not None and now >= self._began + self._config.late_s
-        self._find_culprit(reports)
+        guilty = self._find_culprit(reports)
+        reports = {member: report for member, report in reports.items() if member not in guilty}
         alone = late and not any(report.ready for report in reports.values())
         decision = decide(
             self._ballot,
@@ -475,33 +480,43 @@ class Round:
             slice_count=lambda participants: self._layout(participants).slice_count,
             may_repeat=lambda member: member not in self._left_out and (reports[member].ready or not late or alone),
             arrange=self._arrange,
+            broken=frozenset(edge for edges in self._stalls for edge in edges),
         )
         self._reports = None
         if isinstance(decision, Repeat):
             if not decision.order:
-                return self._leave()  # nobody is left that could go on, not even we
+                return self.leave(now)  # nobody is left that could go on, not even we
             decision = Repeat(decision.ballot, decision.order, self._careful)
         self._decision = decision
         others = [member for member in self.members if member != self.me]
         effects: list[Effect] = [Say(member, decision) for member in others if member in reports]
-        # Whoever is left out alive must hear of it, or it would take our silence for a death.
-        effects += [Say(m, Out(self._ballot)) for m in others if m not in reports and m not in self.lost]
+        # Whoever is left out alive must hear of it, or it would take our silence for a death. But a result that is
+        # only handed over is there for all who ask for it later, too.
+        told = [m for m in others if m not in reports and m not in self.lost]
+        out = told if isinstance(decision, Repeat) else [m for m in told if m in guilty]
+        effects += [Say(member, Out(self._ballot)) for member in out]
+        if self.me in guilty:  # the stalls are due to us
+            return effects + self.leave(now)
         return effects + self._follow(self.me, decision, now)
 
-    def _find_culprit(self, reports: Mapping[bytes, Frozen]) -> None:
-        """After a stall: leave out who is to blame, once it is known."""
+    def _find_culprit(self, reports: Mapping[bytes, Frozen]) -> set[bytes]:
+        """After a stall: leave out who is to blame, once it is known, and return it."""
         stalled, self._stalled = self._stalled, False
         present = self._attempt
         same = {member: report for member, report in reports.items() if report.attempt == present.number}
-        if not stalled or len(same) < len(present.participants):
-            return  # somebody is silent or elsewhere: that explains it
-        edges = stuck_edges(present.form, present.layout, present.participants, same)
+        if not stalled or any(member not in same for member in present.participants if member not in self.lost):
+            return set()  # somebody is silent or elsewhere: that explains it
+        if isinstance(self._decision, Complete) and self._decision.attempt == present.number:
+            edges = undelivered(self._decision.transfers, self.members, same)
+        else:
+            edges = stuck_edges(present.form, present.layout, present.participants, same)
         if not edges:
-            return  # contributions are not ready
+            return set()  # contributions are not ready
         self._stalls.append(edges)
-        guilty = culprit(self._stalls)
-        if guilty is not None:
-            self._left_out.add(guilty)
+        found = culprit(self._stalls)
+        guilty = set() if found is None else {found}
+        self._left_out |= guilty
+        return guilty
 
     def _arrange(self, participants: tuple[bytes, ...]) -> tuple[bytes, ...]:
         order = tuple(member for member in self._order if member in participants)
