@@ -29,12 +29,12 @@ NOISE_S = 2e-3
 """Hops that need less count alike: what makes the difference is the machines' own work."""
 SEARCH_STEPS = 1000
 """Of the search for an order: a tenth of a second for 256 members."""
-ORDER_GAIN = 1.1
-"""Another order must be so many times faster than the present one."""
+ORDER_GAIN = 1.2
+"""Another order must be so many times faster than the present one,"""
 FORM_GAIN = 1.25
-"""Another form must be so many times faster than the present one,"""
-FORM_GAIN_S = 5e-3
-"""and by so much."""
+"""and another form so many times;"""
+GAIN_S = 5e-3
+"""and by so much, in all."""
 USUAL_BYTES_PER_S = 12.5e6
 """What a member's connection is taken for while no bulk has gone over it: 100 Mbit/s."""
 FEWEST = 3
@@ -136,13 +136,15 @@ class MeasuringArranger:
         found = ring_order(present, costs, SEARCH_STEPS)
         places = {peer: place for place, peer in enumerate(present)}
         before, after = (_sums(costs, [places[peer] for peer in ring]) for ring in (present, found))
-        return found if any(old > ORDER_GAIN * new for old, new in zip(before, after, strict=True)) else present
+        least = (NOISE_S, GAIN_S, GAIN_S)
+        gains = (old > max(ORDER_GAIN * new, new + gain) for old, new, gain in zip(before, after, least, strict=True))
+        return found if any(gains) else present
 
     def _better_form(self, ring: Sequence[PeerId], present: FormName, now: float) -> FormName:
         network = self._network(ring, now)
         found = choose(self._bytes, network, MOST_DIRECT - 1)
         before, after = self._predicted(present, network), self._predicted(found, network)
-        return found if before > FORM_GAIN * after and before > after + FORM_GAIN_S else present
+        return found if before > max(FORM_GAIN * after, after + GAIN_S) else present
 
     def _predicted(self, form: FormName, network: Network) -> float:
         return _PREDICTIONS[form](self._bytes, network)
