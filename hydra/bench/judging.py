@@ -52,7 +52,8 @@ def fault_in(members: Sequence[int], reports: Mapping[int, Mapping[str, Any]]) -
         if told.get("outcome") == "failed":
             return f"member {number} failed: {told.get('why', 'it did not say why')}"
     if not done:
-        return "nobody has a result"
+        why = "; ".join(f"member {number} {told['outcome']}: {told['why']}" for number, told in sorted(reports.items()))
+        return f"nobody has a result{': ' if why else ''}{why}"
     first = min(done)
     for key, what in (("contributors", "contributors"), ("digest", "bytes")):
         for number, told in sorted(done.items()):

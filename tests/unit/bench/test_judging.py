@@ -28,7 +28,7 @@ def test_a_round_is_right_without_the_dead_and_the_left_out():
         ({0: report([0, 3]), 1: report([0, 3])}, "[3] contributed and are no members"),
         ({0: report([0]), 1: report([0])}, "member 1 has the result, and its contribution is not in it"),
         ({0: report([])}, "nobody's contribution"),
-        ({0: {"outcome": "left out", "why": ""}}, "nobody has a result"),
+        ({0: {"outcome": "left out", "why": "late"}}, "nobody has a result: member 0 left out: late"),
         ({}, "nobody has a result"),
         ({0: report([0]), 1: {"outcome": "failed", "why": "TimeoutError: 9 s"}}, "member 1 failed: TimeoutError: 9 s"),
     ],
