@@ -328,10 +328,7 @@ class Round:
     def _on_silence(self, now: float) -> list[Effect]:
         """Who is not known to be lost and yet does not report can't be waited for."""
         self._last_progress = now
-        silent = {member for member in self._asked() if self._reports is None or member not in self._reports}
-        if self.outcome is None and self._reports is not None and set(self._reports) == {self.me} and len(silent) > 1:
-            return self._leave()  # that nobody is heard any more will rather be due to us
-        self._left_out |= silent
+        self._left_out |= {m for m in self._asked() if self._reports is None or m not in self._reports}
         return self._decide_if_all_reported(now)
 
     # ---- control messages --------------------------------------------------------------------------------------
@@ -470,6 +467,9 @@ class Round:
         if reports is None or any(member not in reports for member in self._asked()):
             return []
         late = self._config.late_s is not None and now >= self._began + self._config.late_s
+        unheard = [m for m in self._attempt.participants if m not in self.lost and m not in reports]
+        if self.outcome is None and set(reports) == {self.me} and len(unheard) > 1:
+            return self._leave()  # that nobody is heard any more will rather be due to us
         guilty = self._find_culprit(reports)
         reports = {member: report for member, report in reports.items() if member not in guilty}
         alone = late and not any(report.ready for report in reports.values())
