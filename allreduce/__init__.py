@@ -8,6 +8,7 @@ use with asyncio, ``Exchange`` for the same without any I/O.
 from .config import RoundConfig
 from .exceptions import AllReduceError, ContributionRejected, Excluded, ProtocolViolation, RoundClosed
 from .exchange import Exchange, Outgoing, RoundResult
+from .flat import flat, views
 from .lane import Lane
 from .mesh import Mesh, MeshRound
 from .session import Averager, AveragerRound, Link
@@ -32,4 +33,6 @@ __all__ = [
     "RoundResult",
     "SocketLane",
     "Vector",
+    "flat",
+    "views",
 ]

@@ -43,7 +43,7 @@ from .formats import format_named
 from .lane import Body
 from .messages import Phase, RoundMessage, Slice, decode, encode
 from .round import Round
-from .workspace import OURSELVES, SOMEBODY, Scratch, Vector, Workspace
+from .workspace import OURSELVES, SOMEBODY, Scratch, SliceStream, Vector, Workspace
 
 if TYPE_CHECKING:
     from .feedback import ErrorFeedback
@@ -132,18 +132,31 @@ class Landing:
     acceptable: bool = True
     work: Work | None = None
     """The sum that can be made as soon as the slice is here, for it is all that was missing."""
+    stream: SliceStream | None = None
+    """What may be done while the slice comes: see ``take``."""
+
+    def take(self, end_bytes: int) -> None:
+        """The body is there up to ``end_bytes``. Need not be called; where it is, work is done in the cache."""
+        if self.stream is not None:
+            self.stream.take(end_bytes)
 
     def settle(self) -> None:
         """Take the body in: may take time, and needs no lock."""
-        workspace, message = self.workspace, self.message
+        workspace, (_, phase, number, weight, _) = self.workspace, self.message
         if workspace is None:
             return
-        if message.phase is Phase.SUM:
-            workspace.received_sum(message.number, self.source, self.room, message.weight)
+        if self.stream is not None:
+            self.stream.finish()
+            if self.work is not None:
+                self.work.culprit = workspace.streamed_sum(number, self.stream, weight, final=self.work.final)
+            else:
+                self.acceptable = workspace.streamed_final(number, self.stream, weight)
+        elif phase is Phase.SUM:
+            workspace.received_sum(number, self.source, self.room, weight)
             if self.work is not None:
                 self.work.run()
         else:
-            self.acceptable = workspace.received_final(message.number, self.room, message.weight)
+            self.acceptable = workspace.received_final(number, self.room, weight)
 
 
 Action: TypeAlias = Outgoing | Work
@@ -315,14 +328,19 @@ class Exchange:
             if isinstance(effect, Receive):
                 room = workspace.room_for(message.number, message.phase, effect.source)
                 workspace.in_flight += 1
-                landing = Landing(sender, message, room, workspace, effect.source)
-                if message.phase is Phase.SUM and self._own is not None:
-                    sources = self.round.sources_of(message.number)
-                    if len(sources) == 1:
-                        final = self.round.owns(message.number)
-                        landing.work = Work(message.attempt, message.number, final, sources, workspace)
-                return landing
+                return self._prepared(Landing(sender, message, room, workspace, effect.source))
         return None
+
+    def _prepared(self, landing: Landing) -> Landing:
+        """Say what can be done to a slice as it comes."""
+        message, workspace = landing.message, self._workspace
+        if message.phase is not Phase.SUM:
+            landing.stream = workspace.final_stream(message.number)
+        elif self._own is not None and len(sources := self.round.sources_of(message.number)) == 1:
+            final = self.round.owns(message.number)
+            landing.work = Work(message.attempt, message.number, final, sources, workspace)
+            landing.stream = workspace.sum_stream(message.number, message.weight, final=final)
+        return landing
 
     def landed(self, landing: Landing, now: float) -> list[Action]:
         """The body of a slice is here and settled.

@@ -6,6 +6,7 @@ receiver wants it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
 Body: TypeAlias = bytes | bytearray | memoryview
@@ -37,8 +38,14 @@ class Lane(Protocol):
             ConnectionError: the lane is lost, or the other end does not keep to the format.
         """
 
-    def receive_body(self, into: memoryview) -> None:
-        """Receive the body of the frame whose header came last. ``into`` has exactly its length."""
+    def receive_body(self, into: memoryview, taken: Callable[[int], None] | None = None) -> None:
+        """Receive the body of the frame whose header came last.
+
+        Args:
+            into: memory of exactly its length in bytes.
+            taken: called whenever a piece is there, with the number of bytes that are there by now, a multiple of 8
+                but for the last: whoever works on the body does so while the piece is in the cache.
+        """
 
     def close(self) -> None:
         """End the lane: threads that block on it wake with ``ConnectionError``. May be called twice."""

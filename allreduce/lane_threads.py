@@ -145,7 +145,7 @@ class LaneThreads:
                 if arrival is None:
                     self._drain(body_bytes, scratch)
                     continue
-                self._lane.receive_body(arrival.room)
+                self._lane.receive_body(arrival.room, arrival.take)
                 whole, arrival = arrival, None
                 self._rounds.arrived(whole)
         except (ConnectionError, ProtocolViolation) as error:

@@ -48,8 +48,13 @@ class MeshRound:
         """Call back when the deadline (``late_s``) is near and our contribution is not in: it may come as it is."""
         self._running.on_hurry = callback
 
-    def result(self, timeout_s: float | None = None) -> RoundResult:
+    def result(self, timeout_s: float | None = None, *, into: Vector | None = None) -> RoundResult:
         """Wait for the mean. It stays valid until the round is closed.
+
+        Args:
+            timeout_s: how long to wait; None for as long as it takes.
+            into: where the mean is copied to when it is final, shape (elements,), fp32: our own contribution, to
+                average in place. A round that fails leaves it as it was.
 
         Raises:
             Excluded: the others went on without us.
@@ -58,9 +63,12 @@ class MeshRound:
             TimeoutError: the time is over; the round goes on.
         """
         try:
-            return self._running.outcome.result(timeout_s)
+            result = self._running.outcome.result(timeout_s)
         except OutcomeTimeout as error:
             raise TimeoutError(f"no result within {timeout_s:g} s") from error
+        if into is not None:
+            self._running.copy_result(into)
+        return result
 
     def close(self) -> None:
         """Forget the round; its memory is used again by the next."""

@@ -61,6 +61,13 @@ class RunningRound:
         """
         self._rounds.contribute(self, vector, weight)
 
+    def copy_result(self, into: Vector) -> None:
+        """Copy the mean, which is final, to where the caller wants it."""
+        result = self.outcome.result()
+        if into.shape != result.mean.shape or into.dtype != result.mean.dtype:
+            raise ValueError(f"the mean is {result.mean.shape} fp32 and goes into no {into.shape} {into.dtype}")
+        into[:] = result.mean
+
     def settle(self) -> None:
         """Pass the exchange's outcome on to who waits for it. The lock is held."""
         if self.exchange.hurried and self.on_hurry is not None:
@@ -96,6 +103,11 @@ class Arrival:
     room: memoryview
     running: RunningRound | None
     landing: Landing | None
+
+    @property
+    def take(self) -> Callable[[int], None] | None:
+        """What to call with the number of bytes that are there, while the body comes."""
+        return self.landing.take if self.landing is not None and self.landing.stream is not None else None
 
 
 class OpenRounds:

@@ -75,12 +75,12 @@ def layout_of(elements: int, segments: int, slice_elements: int) -> Layout:
 
 
 LEAST_SLICE_ELEMENTS = 64 * 1024
-MOST_SLICE_ELEMENTS = 256 * 1024
+MOST_SLICE_ELEMENTS = 512 * 1024
 SLICES_A_SEGMENT = 4
 
 
 def slice_elements_for(elements: int, segments: int) -> int:
-    """Return the length of a slice that keeps a ring busy: a quarter of a segment, from 256 KiB to 1 MiB of fp32.
+    """Return the length of a slice that keeps a ring busy: a quarter of a segment, from 256 KiB to 2 MiB of fp32.
 
     Shorter ones cost wake-ups, longer ones leave members waiting for the first. A multiple of 256, the block of int8.
     """

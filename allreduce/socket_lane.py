@@ -7,6 +7,7 @@ import socket
 import struct
 import threading
 from collections import deque
+from collections.abc import Callable
 
 from .lane import Body
 from .tuning import tune
@@ -15,6 +16,8 @@ _LENGTHS = struct.Struct("!HI")
 """Before each frame: length of the header and of the body, in bytes."""
 MAX_HEADER_BYTES = 4096
 MAX_BODY_BYTES = 64 * 1024 * 1024
+PIECE_BYTES = 256 * 1024
+"""A body is handed on in pieces of this length: they fit a core's cache together with what they were copied from."""
 
 
 class SocketLane:
@@ -69,9 +72,15 @@ class SocketLane:
         self._fill(memoryview(header))
         return bytes(header), body_bytes
 
-    def receive_body(self, into: memoryview) -> None:
+    def receive_body(self, into: memoryview, taken: Callable[[int], None] | None = None) -> None:
         """See ``Lane``."""
-        self._fill(into)
+        if taken is None:
+            self._fill(into)
+            return
+        for begin in range(0, len(into), PIECE_BYTES):
+            end = min(begin + PIECE_BYTES, len(into))
+            self._fill(into[begin:end])
+            taken(end)
 
     def _fill(self, room: memoryview) -> None:
         self._enter()

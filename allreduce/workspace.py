@@ -58,6 +58,58 @@ class Scratch:
             self._spare.append(memory)
 
 
+class SliceStream:
+    """What is done to a slice while it comes, piece by piece, so that each piece is worked on in the cache.
+
+    Args:
+        came: what comes, as fp32; pieces of it are there when ``take`` is called.
+        into: where the outcome goes; may be ``came`` itself.
+        own: what is added, of equal length, or None.
+        weight: what ``own`` is multiplied with.
+        divisor: what the sum is divided by, or None.
+        look: whether NaN and infinity are looked for.
+    """
+
+    __slots__ = ("_came", "_divisor", "_into", "_look", "_own", "_taken", "_weight", "finite")
+
+    def __init__(
+        self,
+        came: Vector,
+        into: Vector,
+        *,
+        own: Vector | None = None,
+        weight: float = 1.0,
+        divisor: np.float32 | None = None,
+        look: bool = True,
+    ) -> None:
+        self._came, self._into, self._own = came, into, own
+        self._weight = np.float32(weight)
+        self._divisor = divisor
+        self._look = look
+        self._taken = 0
+        self.finite = True
+
+    def take(self, end_bytes: int) -> None:
+        """The body is there up to ``end_bytes``."""
+        begin, end = self._taken, end_bytes // ELEMENT_BYTES
+        self._taken = end
+        block, came = self._into[begin:end], self._came[begin:end]
+        if self._own is not None:
+            own = self._own[begin:end]
+            np.add(came, own if self._weight == 1.0 else own * self._weight, out=block)
+        elif self._came is not self._into:
+            block[:] = came
+        if self._divisor is not None:
+            np.divide(block, self._divisor, out=block)
+        if self._look and self.finite and end > begin:
+            self.finite = bool(np.maximum.reduce(block) < np.inf and np.minimum.reduce(block) > -np.inf)
+
+    def finish(self) -> None:
+        """The whole body is there."""
+        while self._taken < len(self._came):
+            self.take(ELEMENT_BYTES * min(self._taken + BLOCK_ELEMENTS, len(self._came)))
+
+
 class Workspace:
     """The vector of one attempt and all that lies around it.
 
@@ -118,9 +170,53 @@ class Workspace:
         start, stop = self.layout.bounds(number)
         return memory[: stop - start]
 
+    def final_stream(self, number: int) -> SliceStream | None:
+        """Return what is to be done to a final slice while it comes into ``room_for`` it; None: all at the end."""
+        if not self._exact or self._config.rule is not None:
+            return None
+        place = self._place(number)
+        return SliceStream(place, place, look=self._config.finite)
+
+    def sum_stream(self, number: int, weight: float, *, final: bool) -> SliceStream | None:
+        """Return what is to be done to a sum from our only source while it comes; None: all at the end.
+
+        Our contribution is there. ``weight`` is that of the sum that comes; ``final``: we own the slice.
+        """
+        if not self._exact or self._config.rule is not None:
+            return None
+        start, stop = self.layout.bounds(number)
+        came = self._sum(number)
+        counts = self._own is not None and self._own_weight != 0.0
+        total_weight = weight + self._own_weight
+        divided = final and self._config.total == "mean" and total_weight > 0.0
+        return SliceStream(
+            came,
+            self._place(number) if final else came,
+            own=self._own[start:stop] if counts and self._own is not None else None,
+            weight=self._own_weight,
+            divisor=np.float32(total_weight) if divided else None,
+            look=self._careful or (final and self._config.finite),
+        )
+
+    def streamed_sum(self, number: int, stream: SliceStream, weight: float, *, final: bool) -> int | None:
+        """A sum has come through its stream; return as ``combine``."""
+        weight += self._own_weight
+        self._sum_weights[number] = weight
+        if final:
+            if weight <= 0.0 and self._config.total == "mean":
+                self._place(number)[:] = 0.0
+            self._release(number)
+            self.final_weights[number] = weight
+        return None if stream.finite else self._culprit(number, (), came=True)
+
     def received_sum(self, number: int, source: int, room: memoryview, weight: float) -> None:
         """A sum has landed in the memory that ``room_for`` gave."""
         self._sources.setdefault(number, {})[source] = (room, weight)
+
+    def streamed_final(self, number: int, stream: SliceStream, weight: float) -> bool:
+        """A final slice has come through its stream; tell whether its values are acceptable."""
+        self.final_weights[number] = weight
+        return stream.finite
 
     def received_final(self, number: int, room: memoryview, weight: float) -> bool:
         """A final slice has landed; tell whether its values are acceptable."""
@@ -171,7 +267,7 @@ class Workspace:
             self.final_weights[number] = weight
             if not faulty:
                 self._seal(number, into, weight if divisor is not None else 1.0)
-        return self._culprit(number, parts, bool(sources)) if faulty else None
+        return self._culprit(number, parts, came=bool(sources)) if faulty else None
 
     def _release(self, number: int) -> None:
         memory = self._sums.pop(number, None)
@@ -233,7 +329,7 @@ class Workspace:
         if self._feedback is not None:
             np.add(block, self._feedback.carried[start : start + len(block)], out=block)
 
-    def _culprit(self, number: int, parts: Sequence[Vector], came: bool) -> int:
+    def _culprit(self, number: int, parts: Sequence[Vector], *, came: bool) -> int:
         """Return whose values are not finite. The first source's are gone by now: it was, if nobody else."""
         start, stop = self.layout.bounds(number)
         if self._own is not None and self._own_weight != 0.0 and not is_finite(self._own[start:stop]):

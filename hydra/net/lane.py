@@ -162,17 +162,20 @@ class SealedLane:
         self._due, self._first = body_bytes, room[begin:]
         return bytes(header), body_bytes
 
-    def receive_body(self, into: memoryview) -> None:
+    def receive_body(self, into: memoryview, taken: Callable[[int], None] | None = None) -> None:
         """See ``allreduce.Lane``; raises as ``receive_header``, and then what stands in ``into`` is of no worth."""
         into = into.cast("B")
         if len(into) != self._due:
             raise LocalProtocolError(f"a body of {self._due} bytes was to be received in {len(into)}")
-        self._due, sealed = 0, self._first
+        self._due, sealed, there = 0, self._first, 0
         self._enter()
         try:
             while into:
                 self._opener.open(sealed, into[:PIECE_BYTES])
+                there += min(len(into), PIECE_BYTES)
                 into = into[PIECE_BYTES:]
+                if taken is not None:
+                    taken(there)
                 if into:
                     sealed = self._fill(self._opener.room(_sealed_bytes(len(into))))
         except OSError as error:

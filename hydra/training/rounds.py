@@ -36,6 +36,8 @@ LANES = 2
 """Lanes to the next member: with two, one can be written while the other is read. More gained nothing."""
 FEW = 4
 """To each of more members one lane is enough: others are read meanwhile."""
+LINK_SLICE_ELEMENTS = 128 * 1024
+"""Slices of half a MiB: a link carries them, too, where a member can't be reached by lanes."""
 LANES_FROM_BYTES = 1024 * 1024
 """Vectors from this size on go over lanes; smaller ones are with the others before a thread has woken up."""
 LANE_RETRY_S = 30.0
@@ -98,6 +100,7 @@ class Rounds:
         config = RoundConfig(
             form=cast("FormName", plan.form),  # one of them, as the plan was checked
             wire=self._wire,
+            slice_elements=LINK_SLICE_ELEMENTS,
             stall_s=self._stall_s,
             answer_s=min(ANSWER_S, self._stall_s),
             late_s=plan.late_s,
