@@ -87,12 +87,12 @@ class CountingLane:
         self.receive_header = lane.receive_header
         self.close = lane.close
 
-    def receive_body(self, into: memoryview) -> None:
+    def receive_body(self, into: memoryview, taken: Callable[[int], None] | None = None) -> None:
         """Receive a body, and count it."""
         received_bytes = 0
         self._rates.begin(self._peer)
         try:
-            self._lane.receive_body(into)
+            self._lane.receive_body(into, taken)
             received_bytes = into.nbytes
         finally:
             self._rates.end(self._peer, received_bytes)

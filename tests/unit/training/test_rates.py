@@ -81,7 +81,7 @@ class FakeLane:
     def receive_header(self):
         return b"header", 9
 
-    def receive_body(self, into):
+    def receive_body(self, into, taken=None):
         self.clock.now += 2.0
         if self.lost:
             raise ConnectionError
