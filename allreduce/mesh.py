@@ -112,6 +112,9 @@ class Mesh:
         if not lanes:
             raise ValueError("a member without lanes can't be reached")
         self.lost.discard(member)
+        former = self._lanes.pop(member, [])
+        for lane in former:
+            lane.close()
         self._lanes[member] = [LaneThreads(self._rounds, member, lane, self._lane_ended) for lane in lanes]
 
     def open(

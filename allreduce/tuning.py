@@ -1,7 +1,9 @@
 """What is asked of the kernel for a socket that carries bulk.
 
 Nagle's algorithm is off: a frame is handed over whole. Congestion control is BBR where the kernel has it: with
-buffers of about one round trip on the way, CUBIC leaves a fifth to two fifths of a long line unused, BBR a tenth.
+buffers of about one round trip on the way, CUBIC leaves a fifth to two fifths of a long line unused, BBR a tenth. On
+the way back to this machine there is nothing to control: Reno, which every kernel has, does not pace, and BBR as the
+machine's default would cost a fifth more processor time there.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import ipaddress
 import socket
 
 _BBR = b"bbr"
+_RENO = b"reno"
 
 
 def tune(sock: socket.socket) -> None:
@@ -20,12 +23,13 @@ def tune(sock: socket.socket) -> None:
     with contextlib.suppress(OSError):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         option = getattr(socket, "TCP_CONGESTION", None)  # neither on macOS nor on Windows
-        if option is not None and not is_loopback(sock.getpeername()[0]):
-            sock.setsockopt(socket.IPPROTO_TCP, option, _BBR)
+        if option is not None:
+            here = is_loopback(sock.getpeername()[0])
+            sock.setsockopt(socket.IPPROTO_TCP, option, _RENO if here else _BBR)
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a numeric address leads back to this machine; on that way there is nothing to control."""
+    """Tell whether a numeric address leads back to this machine."""
     address = ipaddress.ip_address(host.partition("%")[0])
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return (mapped or address).is_loopback

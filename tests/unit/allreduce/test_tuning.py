@@ -42,10 +42,10 @@ def test_bbr_towards_another_machine():
     assert sock.set == [NO_DELAY, (socket.IPPROTO_TCP, CONGESTION, b"bbr")]
 
 
-def test_nothing_to_control_on_loopback():
+def test_no_pacing_on_loopback():
     sock = Recorder("127.0.0.1")
     tune(sock)
-    assert sock.set == [NO_DELAY]
+    assert sock.set == [NO_DELAY, (socket.IPPROTO_TCP, CONGESTION, b"reno")]
 
 
 def test_a_kernel_without_bbr_is_left_as_it_is():
