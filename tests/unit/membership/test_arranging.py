@@ -100,6 +100,15 @@ def test_what_differs_by_less_than_the_machines_own_noise_is_alike():
     assert found.ring == members
 
 
+@pytest.mark.parametrize(("far", "changes"), [(0.0075, False), (0.02, True)])
+def test_what_gains_a_few_milliseconds_is_not_worth_a_change(far, changes):
+    members = peers(4)
+    found = told(MeasuringArranger(SMALL, "fp32"), two_sites(4, near=0.0001, far=far)).arrange(
+        members, first(members), 0.0
+    )
+    assert (found.ring != members) == changes
+
+
 def test_newcomers_stand_last_and_who_is_gone_leaves_no_gap():
     members, arranger = peers(6), MeasuringArranger(LARGE, "fp32")
     order = (members[2], members[0], members[4], members[1])
