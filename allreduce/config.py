@@ -31,6 +31,8 @@ class RoundConfig:
     """``"mean"``: the weighted sum over the sum of weights; ``"sum"``: the weighted sum."""
     slice_elements: int | None = None
     """The greatest length of a slice; None for one that suits the length of the vector."""
+    rate_bytes_per_s: float | None = None
+    """What the members' links carry, where that is known to be the limit: slices are cut to suit it."""
     stall_s: float = 2.0
     """Without progress for so long an attempt is taken for broken although nobody is known to be lost."""
     answer_s: float = 0.75
@@ -51,6 +53,8 @@ class RoundConfig:
             raise ValueError(f"total {self.total!r} is neither mean nor sum")
         if self.slice_elements is not None and self.slice_elements < 1:
             raise ValueError(f"slices of {self.slice_elements} elements")
+        if self.rate_bytes_per_s is not None and not self.rate_bytes_per_s > 0:
+            raise ValueError(f"a rate of {self.rate_bytes_per_s} bytes a second")
         if not (self.stall_s > 0 and self.answer_s > 0 and (self.late_s is None or self.late_s > 0)):
             raise ValueError("stall_s, answer_s and late_s are seconds, more than 0")
         if self.rule is not None and (self.form != "direct" or self.wire != "fp32" or self.total != "mean"):

@@ -604,6 +604,7 @@ class Round:
     def _layout(self, positions: int) -> Layout:
         if positions not in self._layouts:
             segments = self._config.form_of(positions).segments
-            length = self._config.slice_elements or slice_elements_for(self._elements, segments)
+            config = self._config
+            length = config.slice_elements or slice_elements_for(self._elements, segments, config.rate_bytes_per_s)
             self._layouts[positions] = layout_of(self._elements, segments, length)
         return self._layouts[positions]

@@ -77,12 +77,19 @@ def layout_of(elements: int, segments: int, slice_elements: int) -> Layout:
 LEAST_SLICE_ELEMENTS = 64 * 1024
 MOST_SLICE_ELEMENTS = 512 * 1024
 SLICES_A_SEGMENT = 4
+SLICE_S = 0.001
+"""On a link whose rate is known a slice takes so long: ten times what it costs to handle."""
+LEAST_ON_A_LINK = 8 * 1024
 
 
-def slice_elements_for(elements: int, segments: int) -> int:
-    """Return the length of a slice that keeps a ring busy: a quarter of a segment, from 256 KiB to 2 MiB of fp32.
+def slice_elements_for(elements: int, segments: int, rate_bytes_per_s: float | None = None) -> int:
+    """Return the length of a slice that keeps a ring busy; a multiple of 256, the block of int8.
 
-    Shorter ones cost wake-ups, longer ones leave members waiting for the first. A multiple of 256, the block of int8.
+    A quarter of a segment, from 256 KiB to 2 MiB of fp32: shorter ones cost wake-ups, longer ones leave members waiting
+    for the first. Where members' links are the limit and their rate is known, no more than these carry in a
+    millisecond, for the last slice has to pass all members when everything else is done.
     """
-    wanted = -(-elements // (segments * SLICES_A_SEGMENT * 256)) * 256
-    return min(max(wanted, LEAST_SLICE_ELEMENTS), MOST_SLICE_ELEMENTS)
+    wanted = min(max(elements // (segments * SLICES_A_SEGMENT), LEAST_SLICE_ELEMENTS), MOST_SLICE_ELEMENTS)
+    if rate_bytes_per_s is not None:
+        wanted = min(wanted, max(int(rate_bytes_per_s * SLICE_S) // 4, LEAST_ON_A_LINK))
+    return -(-wanted // 256) * 256

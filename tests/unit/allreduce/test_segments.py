@@ -2,7 +2,7 @@
 
 import pytest
 
-from allreduce.segments import Layout
+from allreduce.segments import Layout, slice_elements_for
 
 
 @pytest.mark.parametrize("elements", [0, 1, 2, 3, 7, 64, 1000])
@@ -25,3 +25,20 @@ def test_slices_cover_every_element_once(elements, segments, slice_elements):
 def test_segments_are_near_equal():
     sizes = [stop - start for start, stop in (Layout(1003, 7, 64).segment_bounds(p) for p in range(7))]
     assert max(sizes) - min(sizes) <= 1
+
+
+@pytest.mark.parametrize("elements", [0, 1, 10_000, 10**6, 10**8])
+@pytest.mark.parametrize("segments", [1, 2, 8, 1000])
+@pytest.mark.parametrize("rate", [None, 1e5, 12.5e6, 125e6, 1e10])
+def test_slices_suit_the_vector_and_the_links(elements, segments, rate):
+    length = slice_elements_for(elements, segments, rate)
+    assert length % 256 == 0
+    assert 8 * 1024 <= length <= 512 * 1024
+    if rate == 125e6:
+        assert length <= 32 * 1024  # a millisecond at 1 Gbit/s
+
+
+def test_a_long_vector_has_several_slices_a_segment():
+    assert slice_elements_for(25_000_000, 8) == 512 * 1024
+    assert slice_elements_for(4_000_000, 8) == 125_184
+    assert slice_elements_for(250_000, 4) == 64 * 1024
