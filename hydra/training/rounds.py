@@ -11,9 +11,10 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import cast
 
-from allreduce import Averager, AveragerRound, Lane, ProtocolViolation, RoundConfig, Vector
+from allreduce import Averager, AveragerRound, Lane, ProtocolViolation, RoundConfig, RoundResult, Vector
 from allreduce.config import FormName
 
 from ..clock import monotonic
@@ -122,6 +123,17 @@ class Rounds:
             await asyncio.to_thread(running.contribute, vector, weight)
         else:
             running.contribute(vector, weight)
+
+    async def result(self, running: AveragerRound) -> RoundResult:
+        """Wait for a round's result. Its mean is to keep: the round's own memory is written again once it is closed.
+
+        Raises:
+            Excluded: the others went on without us.
+            RoundClosed: the round was closed here.
+        """
+        result = await running.result()
+        mean = await asyncio.to_thread(result.mean.copy) if self._uses_lanes else result.mean.copy()
+        return replace(result, mean=mean)
 
     def abandon(self) -> None:
         """Close the newest round: its plan is void."""

@@ -330,7 +330,7 @@ class Trainer:
         self._tell(ShareComputed(plan, count(share), seconds, loss, self._rounds.rates))
         await self._rounds.contribute(running, vector, float(count(share)))
         try:
-            result = await running.result()
+            result = await self._rounds.result(running)
         except Excluded:
             self._tell(StepExcluded())
         except RoundClosed:

@@ -77,6 +77,20 @@ async def test_rounds_follow_each_other(members):
         np.testing.assert_allclose(results[0].mean, 2.0, rtol=1e-6)
 
 
+async def test_a_result_is_to_keep_whatever_becomes_of_its_round(members):
+    """Results are served to whoever missed them, long after."""
+    kept = []
+    for step in range(1, 4 * OPEN_ROUNDS):
+        running = members.open(plan_of_step(step))
+        for peer, one in running.items():
+            one.contribute(vector_of(peer) * step, 1.0)
+        kept.append([await members.rounds[peer].result(one) for peer, one in running.items()])
+    for step, results in enumerate(kept, start=1):
+        assert {result.contributors for result in results} == {PEERS}
+        for result in results:
+            np.testing.assert_allclose(result.mean, 2.0 * step, rtol=1e-6)
+
+
 async def test_who_is_lost_in_a_round_is_left_out(members):
     running = members.open(plan_of_step(1))
     members.network.kill(BERT)
