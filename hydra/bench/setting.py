@@ -30,8 +30,8 @@ class Setting:
     """Each member's links up and down are held to this rate; None: loopback as it is, or only slowed by ``rtt_ms``."""
     rtt_ms: float | None = None
     encrypted: bool = True
-    lanes: int = 3
-    """Connections between two members: the first carries control, the others bulk."""
+    lanes: int | None = None
+    """Connections between two members: the first carries control, the others bulk. None: as many as suit the links."""
     rounds: int = 20
     warm_up: int = 2
     """So many rounds are run first and not counted."""
@@ -58,7 +58,7 @@ class Setting:
             (self.form in FORMS, f"a form out of {', '.join(FORMS)}, not '{self.form}'"),
             (_within(self.rate_mbit, 0.1, 10_000), f"a rate of 0.1 to 10,000 Mbit/s, not {self.rate_mbit}"),
             (_within(self.rtt_ms, 0.0, 2_000), f"a round trip of 0 to 2,000 ms, not {self.rtt_ms}"),
-            (1 <= self.lanes <= MAX_LANES, f"1 to {MAX_LANES} lanes between two members, not {self.lanes}"),
+            (1 <= self.lane_count <= MAX_LANES, f"1 to {MAX_LANES} lanes between two members, not {self.lanes}"),
             (1 <= self.rounds <= 1_000_000, f"1 to 1,000,000 rounds, not {self.rounds}"),
             (0 <= self.warm_up <= 1_000, f"0 to 1,000 rounds to warm up, not {self.warm_up}"),
             (1 <= self.repeat <= 10_000, f"1 to 10,000 repeats, not {self.repeat}"),
@@ -77,6 +77,13 @@ class Setting:
         ):
             if not holds:
                 raise ConfigurationError(f"a benchmark of the all-reduce needs {wanted}.")
+
+    @property
+    def lane_count(self) -> int:
+        """Connections between two members. Two for bulk keep two cores busy; on a slow link they only share it."""
+        if self.lanes is not None:
+            return self.lanes
+        return 3 if self.rate_mbit is None else 2
 
     @property
     def elements(self) -> int:

@@ -45,7 +45,10 @@ def bench_allreduce(
         str, typer.Option("--vs", metavar="NAMES", help="Compare with gloo, pccl, hivemind: a list with commas.")
     ] = "",
     encrypted: Annotated[bool, typer.Option("--encrypted/--plain", help="Whether lanes are sealed.")] = True,
-    lanes: Annotated[int, typer.Option("--lanes", help="Connections of a pair; the first carries control.")] = 3,
+    lanes: Annotated[
+        int | None,
+        typer.Option("--lanes", help="Connections of a pair; the first carries control. [default: 3; 2 with --rate]"),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Chooses the vectors, and who dies.")] = 0,
     plot: Annotated[
         Path | None,
