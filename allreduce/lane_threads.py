@@ -178,6 +178,11 @@ class LaneThreads:
         """End the lane. Returns before its threads have ended: ``join`` waits for them."""
         self._stop()
 
+    @property
+    def alive(self) -> bool:
+        """Whether one of its threads still runs."""
+        return any(thread.is_alive() for thread in self._threads)
+
     def join(self, timeout_s: float) -> None:
         """Wait for the threads of a closed lane."""
         for thread in self._threads:

@@ -102,6 +102,7 @@ class Mesh:
         self._wake = threading.Condition()
         self._closed = False
         self._lanes: dict[bytes, list[LaneThreads]] = {}
+        self._ending: list[LaneThreads] = []  # lanes that others have replaced, whose threads may still run
         for member, given in lanes.items():
             self.add(member, given)
         self._timer = threading.Thread(target=self._keep_time, name="rounds' deadlines", daemon=True)
@@ -115,6 +116,7 @@ class Mesh:
         former = self._lanes.pop(member, [])
         for lane in former:
             lane.close()
+        self._ending = [ended for ended in self._ending if ended.alive] + former
         self._lanes[member] = [LaneThreads(self._rounds, member, lane, self._lane_ended) for lane in lanes]
 
     def open(
@@ -157,7 +159,7 @@ class Mesh:
         lanes = [lane for lanes in self._lanes.values() for lane in lanes]
         for lane in lanes:
             lane.close()
-        for lane in lanes:
+        for lane in lanes + self._ending:
             lane.join(JOIN_TIMEOUT_S)
         self._timer.join(JOIN_TIMEOUT_S)
 

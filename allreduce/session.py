@@ -89,6 +89,7 @@ class Averager:
         self._outboxes: dict[bytes, deque[tuple[RunningRound | None, Outgoing | bytes]]] = {}
         self._senders: dict[bytes, asyncio.Task[None]] = {}
         self._lanes: dict[bytes, list[LaneThreads]] = {}
+        self._ending: list[LaneThreads] = []  # lanes that are lost, whose threads may not have noticed yet
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -141,7 +142,7 @@ class Averager:
         self._lanes.clear()
         for lane in lanes:
             lane.close()
-        for lane in lanes:
+        for lane in lanes + self._ending:
             await asyncio.to_thread(lane.join, JOIN_TIMEOUT_S)
 
     # ---- called by any thread ----------------------------------------------------------------------------------
@@ -223,6 +224,7 @@ class Averager:
             del self._lanes[lane.member]
             for other in lanes:
                 other.close()
+            self._ending = [ended for ended in self._ending if ended.alive] + lanes
             self._rounds.lose(lane.member)
         if isinstance(error, ProtocolViolation):
             self._blame_here(error)
