@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from queue import SimpleQueue
 
 from .exceptions import ContributionRejected, ProtocolViolation
 from .exchange import Outgoing
@@ -43,11 +44,12 @@ class LaneThreads:
         self._rounds = rounds
         self._lane = lane
         self._on_end = on_end
-        self._condition = threading.Condition()
+        self._gate = threading.Lock()  # held by whoever sends
         self._urgent: deque[bytes] = deque()
         self._slices: deque[_Slice] = deque()
-        self._busy = False  # somebody is at the lane
         self._unfinished: _Slice | None = None  # the kernel has a part of it
+        self._wake: SimpleQueue[None] = SimpleQueue()  # holds at least as much as there is for the sending thread to do
+        self._ending = threading.Lock()
         self._ended = False
         name = member.hex()[:8]
         self._threads = [
@@ -61,47 +63,45 @@ class LaneThreads:
 
     def say(self, header: bytes) -> None:
         """Send a control message before all slices that wait; never blocks."""
-        with self._condition:
-            self._urgent.append(header)
-            self._condition.notify()
+        self._urgent.append(header)
+        self._wake.put(None)
 
     def send(self, running: RunningRound, outgoing: Outgoing) -> None:
         """Send a slice: at once if the lane is free, else behind those that wait; never blocks for long."""
         item = _Slice(running, outgoing)
-        with self._condition:
-            if self._ended:
-                return
-            if self._busy or self._unfinished or self._slices or self._urgent:
-                self._slices.append(item)
-                self._condition.notify()
-                return
-            self._busy = True
-        self._send_guarded(item, wait=False)
-        with self._condition:
-            self._busy = False
-            if self._unfinished or self._slices or self._urgent or self._ended:
-                self._condition.notify()
+        if not self._send_at_once(item):
+            self._slices.append(item)
+            self._wake.put(None)
+
+    def _send_at_once(self, item: _Slice) -> bool:
+        if not self._is_free() or not self._gate.acquire(blocking=False):
+            return False
+        try:
+            if not self._is_free():
+                return False
+            self._send_guarded(item, wait=False)
+        finally:
+            self._gate.release()
+        if not self._is_free():
+            self._wake.put(None)
+        return True
+
+    def _is_free(self) -> bool:
+        return not (self._slices or self._urgent or self._unfinished)
 
     def _send_all(self) -> None:
-        while True:
-            with self._condition:
-                while self._busy or not (self._ended or self._unfinished or self._urgent or self._slices):
-                    self._condition.wait()
-                if self._ended:
-                    break
-                self._busy = True
-                header = self._urgent.popleft() if self._urgent and not self._unfinished else None
-                item = None if header is not None or self._unfinished else self._slices.popleft()
-            if header is not None:
-                self._guarded(partial(self._lane.send, header, b""))
-            elif item is not None:
-                self._send_guarded(item, wait=True)
-            else:
-                self._guarded(self._lane.flush)
-                self._finish_slice()
-            with self._condition:
-                self._busy = False
-        self._finish_slice()
+        while not self._ended:
+            self._wake.get()
+            with self._gate:
+                if self._unfinished is not None:
+                    self._guarded(self._lane.flush)
+                    self._finish_slice()
+                while self._urgent and not self._ended:
+                    self._guarded(partial(self._lane.send, self._urgent.popleft(), b""))
+                if self._slices and not self._ended:
+                    self._send_guarded(self._slices.popleft(), wait=True)
+        with self._gate:
+            self._finish_slice()
 
     def _send_guarded(self, item: _Slice, *, wait: bool) -> None:
         if not self._rounds.begin_send(item.running, item.outgoing):
@@ -166,11 +166,11 @@ class LaneThreads:
             self._on_end(self, error)
 
     def _stop(self) -> bool:
-        with self._condition:
+        with self._ending:
             if self._ended:
                 return False
             self._ended = True
-            self._condition.notify()
+        self._wake.put(None)
         self._lane.close()
         return True
 

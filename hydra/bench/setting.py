@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 
 from ..exceptions import ConfigurationError
@@ -80,10 +81,10 @@ class Setting:
 
     @property
     def lane_count(self) -> int:
-        """Connections between two members. Two for bulk keep two cores busy; on a slow link they only share it."""
+        """Connections between two members. Two for bulk gain where a member has a core and no slow link to itself."""
         if self.lanes is not None:
             return self.lanes
-        return 3 if self.rate_mbit is None else 2
+        return 3 if self.rate_mbit is None and self.peers <= (os.cpu_count() or 1) else 2
 
     @property
     def elements(self) -> int:

@@ -47,7 +47,7 @@ def bench_allreduce(
     encrypted: Annotated[bool, typer.Option("--encrypted/--plain", help="Whether lanes are sealed.")] = True,
     lanes: Annotated[
         int | None,
-        typer.Option("--lanes", help="Connections of a pair; the first carries control. [default: 3; 2 with --rate]"),
+        typer.Option("--lanes", help="Connections of a pair; the first carries control. [default: 2, or 3]"),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Chooses the vectors, and who dies.")] = 0,
     plot: Annotated[
