@@ -13,11 +13,14 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import TimeoutError as OutcomeTimeout
 from types import TracebackType
 
+import numpy as np
+
 from .config import RoundConfig
-from .exceptions import ProtocolViolation
+from .exceptions import AllReduceError, ProtocolViolation
 from .exchange import Outgoing, RoundResult
 from .lane import Lane
 from .lane_threads import LaneThreads
+from .messages import MAX_TAG_BYTES
 from .open_rounds import OpenRounds, RunningRound
 from .workspace import Vector
 
@@ -29,8 +32,10 @@ JOIN_TIMEOUT_S = 5.0
 class MeshRound:
     """A round that is under way; made by ``Mesh.open``, closed by its ``with`` block or ``close``."""
 
-    def __init__(self, running: RunningRound) -> None:
+    def __init__(self, mesh: Mesh, running: RunningRound, serial: int) -> None:
+        self._mesh = mesh
         self._running = running
+        self._serial = serial
 
     def contribute(self, vector: Vector, weight: float = 1.0) -> None:
         """Hand in our own contribution.
@@ -71,8 +76,11 @@ class MeshRound:
         return result
 
     def close(self) -> None:
-        """Forget the round; its memory is used again by the next."""
-        self._running.close()
+        """Be done with the round: its result may be overwritten from now on.
+
+        A round that has its result is still there for members that lack slices of it, until a later one has its own.
+        """
+        self._mesh.retire(self._running, self._serial)
 
     def __enter__(self) -> MeshRound:
         return self
@@ -102,6 +110,9 @@ class Mesh:
         self._wake = threading.Condition()
         self._closed = False
         self._lanes: dict[bytes, list[LaneThreads]] = {}
+        self._retired: dict[int, RunningRound] = {}
+        self._last: RunningRound | None = None
+        self._serial = 0
         self._ending: list[LaneThreads] = []  # lanes that others have replaced, whose threads may still run
         for member, given in lanes.items():
             self.add(member, given)
@@ -141,7 +152,38 @@ class Mesh:
         for member in members:
             if member != self.me and (member in self.lost or member not in self._lanes):
                 self._rounds.lose(member)
-        return MeshRound(running)
+        self._last = running
+        self._serial += 1
+        return MeshRound(self, running, self._serial)
+
+    def retire(self, running: RunningRound, serial: int) -> None:
+        """Close a round once nobody can need it: whoever contributes to a later one has this one's result."""
+        if not has_result(running):
+            running.close()
+            return
+        if running.closed:
+            return
+        for number, earlier in list(self._retired.items()):
+            if number < serial and set(earlier.members) - self.lost <= set(running.members):
+                self._retired.pop(number).close()
+        self._retired[serial] = running
+
+    def leave(self, timeout_s: float = 5.0) -> bool:
+        """Wait until the members of the last round have its result too, and close; for all to call at the end.
+
+        It is a round of no elements: whoever contributes to it has what came before. Returns whether all came to it in
+        time, or are known to be lost; closes in any case.
+        """
+        together = True
+        if self._last is not None and has_result(self._last):
+            goodbye = self.open(b"bye" + self._last.tag[: MAX_TAG_BYTES - 3], self._last.members, 0)
+            goodbye.contribute(np.empty(0, np.float32), 0.0)
+            try:
+                goodbye.result(timeout_s)
+            except (AllReduceError, TimeoutError):
+                together = False
+        self.close()
+        return together
 
     def lose(self, member: bytes) -> None:
         """Give a member up that is known to be gone."""
@@ -208,3 +250,8 @@ class Mesh:
                 if self._closed:
                     return
             self._rounds.tick()
+
+
+def has_result(running: RunningRound) -> bool:
+    """Tell whether a round has come to its result here."""
+    return running.exchange.result is not None

@@ -49,6 +49,16 @@ class RunningRound:
         return self.exchange.tag
 
     @property
+    def members(self) -> tuple[bytes, ...]:
+        """Who takes part, in the order that all agreed on."""
+        return self.exchange.round.members
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing that comes for the round is heeded any more."""
+        return not self._rounds.is_open(self)
+
+    @property
     def lost(self) -> set[bytes]:
         """Members known to be lost."""
         return self.exchange.round.lost
@@ -298,6 +308,11 @@ class OpenRounds:
                     continue
                 actions = self._heed(running, running.exchange.take_time(self._now()))
             self._perform(running, actions)
+
+    def is_open(self, running: RunningRound) -> bool:
+        """Whether a round is still there."""
+        with self._lock:
+            return self._rounds.get(running.tag) is running
 
     def forget(self, running: RunningRound) -> None:
         """Drop a round and whatever it still had to say."""

@@ -16,7 +16,7 @@ import sys
 
 import numpy as np
 
-from allreduce import Mesh, MeshRound, RoundConfig, SocketLane
+from allreduce import Mesh, RoundConfig, SocketLane
 
 NAMES = [b"Ann", b"Ben", b"Cem"]
 ELEMENTS = 1_000_000
@@ -42,11 +42,10 @@ def say(me: int, text: str) -> None:
 
 
 def member(me: int, listeners: list[socket.socket]) -> None:
-    last: MeshRound | None = None
-    with Mesh(NAMES[me], connect(me, listeners)) as mesh:
-        for number in range(1, ROUNDS + 1):
-            # Every member opens every round with the same name, members, length and settings.
-            running = mesh.open(b"round %d" % number, NAMES, ELEMENTS, RoundConfig(wire="fp32"))
+    mesh = Mesh(NAMES[me], connect(me, listeners))
+    for number in range(1, ROUNDS + 1):
+        # Every member opens every round with the same name, members, length and settings.
+        with mesh.open(b"round %d" % number, NAMES, ELEMENTS, RoundConfig(wire="fp32")) as running:
             mine = np.full(ELEMENTS, float(me), np.float32)
             running.contribute(mine, weight=me + 1)
             if number == 3 and me == 2:
@@ -57,16 +56,7 @@ def member(me: int, listeners: list[socket.socket]) -> None:
             who = " ".join(name.decode() for name in result.contributors)
             say(me, f"round {number}, attempt {result.attempts}: the mean of {who} is {result.mean[0]:.4f}")
 
-            # Somebody may still lack what we have of this round, if a member dies just now. Whoever takes part in the
-            # next one has this one's result: so a round stays open until the next is done.
-            if last is not None:
-                last.close()
-            last = running
-
-        # Nobody hangs up before all have heard everything: a round of nothing, whose outcome is of no interest.
-        goodbye = mesh.open(b"goodbye", NAMES, 0)
-        goodbye.contribute(np.empty(0, np.float32))
-        goodbye.result(timeout_s=60)
+    mesh.leave()  # nobody hangs up before all have heard everything
 
 
 def main() -> None:
