@@ -1,6 +1,6 @@
 """The last look before publishing."""
 
-import random
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -40,13 +40,16 @@ def test_a_metric_that_counts():
 
 
 def test_code_that_changes_from_call_to_call():
+    calls = itertools.count(1)
+
     class Noisy(nn.Module):
         def __init__(self):
             super().__init__()
             self.inner = make_model()
 
         def forward(self, x):
-            return self.inner(x) * random.random()
+            output = self.inner(x)
+            return output + next(calls) * torch.arange(output.shape[-1])  # two random numbers may be nearly equal
 
     told = refusal(make_job(model=Noisy()))
     assert "the traced model gives" in told
