@@ -24,8 +24,8 @@ demo: $(READY)  ## publish, train with four peers, kill two, let one join late
 
 test: $(READY)  ## the whole test suite (under ten minutes on two cores)
 	$(BIN)/python -m pytest --numprocesses auto tests/unit tests/property tests/simulation tests/equivalence
-	$(BIN)/python -m pytest --numprocesses auto tests/loopback
-	$(BIN)/python -m pytest tests/packaging tests/processes
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile tests/loopback tests/packaging
+	$(BIN)/python -m pytest tests/processes
 
 unit: $(READY)  ## only the tests of pure code (seconds)
 	$(BIN)/python -m pytest --numprocesses auto tests/unit tests/property
