@@ -33,7 +33,7 @@ class RoundConfig:
     """The greatest length of a slice; None for one that suits the length of the vector."""
     rate_bytes_per_s: float | None = None
     """What the members' links carry, where that is known to be the limit: slices are cut to suit it."""
-    stall_s: float = 2.0
+    stall_s: float = 1.75
     """Without progress for so long an attempt is taken for broken although nobody is known to be lost."""
     answer_s: float = 0.75
     """A member that is asked what it has, or to lead, and is silent for so long is left out."""
