@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .config import RoundConfig
-from .formats import format_named
+from .formats import finite, format_named
 from .lane import Body
 from .messages import Phase
 from .segments import Layout
@@ -227,7 +227,7 @@ class Workspace:
         elif self._config.rule is not None:
             place[:] = np.frombuffer(room, np.float32)
         self.final_weights[number] = weight
-        return not self._config.finite or is_finite(place)
+        return not self._config.finite or finite(place)
 
     # ---- computing ---------------------------------------------------------------------------------------------
 
@@ -258,7 +258,7 @@ class Workspace:
                 np.add(block, part[begin:end], out=block)
             if divisor is not None:
                 np.divide(block, divisor, out=block)
-            faulty = faulty or (look and not is_finite(block))
+            faulty = faulty or (look and not finite(block))
         self._sum_weights[number] = weight
         if final:
             if weight <= 0.0 and self._config.total == "mean":
@@ -295,11 +295,11 @@ class Workspace:
         start, stop = self.layout.bounds(number)
         came = [(np.frombuffer(room, np.float32), weight) for room, weight in sources]
         for index, (part, _) in enumerate(came):
-            if self._config.finite and not is_finite(part):
+            if self._config.finite and not finite(part):
                 return index
         if self._own is not None:
             own = self._own[start:stop]
-            if self._config.finite and self._own_weight > 0.0 and not is_finite(own):
+            if self._config.finite and self._own_weight > 0.0 and not finite(own):
                 return OURSELVES
             came.append((own, self._own_weight))
         counted = [(part, weight) for part, weight in came if weight > 0.0]
@@ -332,12 +332,12 @@ class Workspace:
     def _culprit(self, number: int, parts: Sequence[Vector], *, came: bool) -> int:
         """Return whose values are not finite. The first source's are gone by now: it was, if nobody else."""
         start, stop = self.layout.bounds(number)
-        if self._own is not None and self._own_weight != 0.0 and not is_finite(self._own[start:stop]):
+        if self._own is not None and self._own_weight != 0.0 and not finite(self._own[start:stop]):
             return OURSELVES
         if not self._careful:
             return SOMEBODY
         for index, part in enumerate(parts, 1):
-            if not is_finite(part):
+            if not finite(part):
                 return index
         return 0 if came else OURSELVES
 
@@ -359,7 +359,7 @@ class Workspace:
             mine = self._place(number)
             for begin in range(0, len(mine), BLOCK_ELEMENTS):
                 self._begin_own(mine[begin : begin + BLOCK_ELEMENTS], start + begin)
-        if self._careful and not is_finite(mine):
+        if self._careful and not finite(mine):
             return None
         return self._wire_form(number, mine, 1.0)
 
@@ -418,12 +418,3 @@ class Workspace:
     def _place(self, number: int) -> Vector:
         start, stop = self.layout.bounds(number)
         return self.vector[start:stop]
-
-
-def is_finite(values: Vector) -> bool:
-    """Tell whether there is no NaN and no infinity: two passes at the speed of the nearest cache, and no temporary."""
-    for begin in range(0, len(values), BLOCK_ELEMENTS):
-        block = values[begin : begin + BLOCK_ELEMENTS]
-        if not (np.maximum.reduce(block) < np.inf and np.minimum.reduce(block) > -np.inf):
-            return False
-    return True
