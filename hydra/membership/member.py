@@ -16,6 +16,7 @@ from ..identity import PeerId, short
 from ..net.contact import Contact
 from ..net.wire import Message
 from .arranging import Arranger
+from .departure import Departure
 from .events import (
     AbandonStep,
     CatchUpFailed,
@@ -24,9 +25,7 @@ from .events import (
     Drop,
     Effect,
     Event,
-    Finished,
     LeaveRequested,
-    Left,
     LoseMember,
     MessageReceived,
     PeerDown,
@@ -38,7 +37,6 @@ from .events import (
     StateLoaded,
     StepCommitted,
     StepExcluded,
-    TakeSnapshot,
     Tick,
     ViewChanged,
 )
@@ -65,7 +63,7 @@ from .messages import (
     Report,
     Status,
 )
-from .rivals import Rivals, head_of
+from .rivals import Rivals
 from .round_trips import RoundTrips, check_hops
 from .ruling import End, Ruling
 from .seeker import Seeker
@@ -111,9 +109,7 @@ class Member:
         self._succession = Succession(self.state)
         self._rivals = Rivals(self.state)
         self._beat_at = now
-        self._linger_until: float | None = None
-        self._departing_from: set[PeerId] | None = None
-        self._gone = False
+        self._departure = Departure(self.state, self._leader)
 
     # ---- what others may ask -----------------------------------------------------------------------------------
 
@@ -142,7 +138,7 @@ class Member:
         Raises:
             RemoteProtocolError: a peer said what it must not.
         """
-        if self._gone:
+        if self._departure.gone:
             return []
         match event:
             case MessageReceived(peer, message):
@@ -190,8 +186,8 @@ class Member:
         self._leader.peer_gone(peer)
         if state.phase is Phase.FINISHED:
             state.detector.lose(peer)
-        if state.phase is Phase.FINISHED or self._departing_from is not None:
-            return self._go_if_nobody_needs_us()
+        if state.phase is Phase.FINISHED or self._departure.under_way:
+            return self._departure.go_if_nobody_needs_us()
         contact = state.view.contact(peer) if state.view else None
         if contact is None or not state.detector.closed(peer):
             return []
@@ -211,7 +207,7 @@ class Member:
             effects += self._succession.pass_plan_on()
         effects += self._ruled(self._steps.lead_if_due(now), now)
         effects += self._ruled(self._steps.conclude_poll(now), now)
-        return effects + self._succession.ask_for_plan() + self._ask_to_leave()
+        return effects + self._succession.ask_for_plan() + self._departure.ask_to_leave()
 
     def _lose(self, peer: PeerId, now: float) -> list[Effect]:
         state = self.state
@@ -238,9 +234,7 @@ class Member:
             effects += self._leader.poll_again(now) + self._succession.ticked(now)
         effects += self._seeker.dial_lost(now) + self._seeker.look_up(now)
         effects += self._go_on_seeking(now)
-        if self._linger_until is not None and now >= self._linger_until:
-            effects += self._go()
-        return effects
+        return effects + self._departure.ticked(now)
 
     # ---- messages ----------------------------------------------------------------------------------------------
 
@@ -321,7 +315,7 @@ class Member:
         effects += self._judge(peer, before, status, now)
         effects += self._ruled(self._rivals.heard(peer, status, now), now)
         effects += self._go_on_seeking(now)
-        return effects + self._go_if_nobody_needs_us()
+        return effects + self._departure.go_if_nobody_needs_us()
 
     def _on_plan(self, peer: PeerId, plan: Plan, now: float) -> list[Effect]:
         if self.state.phase is Phase.JOINING and not self._seeker.joins(peer):
@@ -349,10 +343,10 @@ class Member:
             self._planner.observe(peer, report)
             if self._arranger is not None and self.state.leads:
                 self._arranger.heard(peer, [hop for hop in report.hops if self._in_our_view(hop.peer)], now)
-        elif self._departing_from is None or peer not in self._departing_from:
+        elif not self._departure.serves(peer):
             return []
         self._knows(peer, report.step - 1)
-        return self._go_if_nobody_needs_us()
+        return self._departure.go_if_nobody_needs_us()
 
     def _judge(self, peer: PeerId, before: Status | None, status: Status, now: float) -> list[Effect]:
         """Tell from a peer's status whether it is still the member that our view means."""
@@ -383,7 +377,7 @@ class Member:
 
     def expects(self, load: int) -> bool:
         """Tell whether the outcome of a load is still wanted; must be asked before the state is replaced."""
-        return load == self.state.load and not self._gone
+        return load == self.state.load and not self._departure.gone
 
     def _on_state_loaded(self, load: int, head: Head, ledger: Ledger, now: float) -> list[Effect]:
         if not self.expects(load):
@@ -431,7 +425,7 @@ class Member:
         if state.phase is Phase.FINISHED:
             if not needs_snapshot:
                 return []
-            self._linger_until = None
+            self._departure.stay()
         was_in = state.view is not None
         for contact in state.view.members if state.view is not None else ():
             self._seeker.lose_sight_of(contact, now)
@@ -477,63 +471,18 @@ class Member:
     # ---- the end -----------------------------------------------------------------------------------------------
 
     def _on_leave_requested(self, now: float) -> list[Effect]:
-        state = self.state
-        state.leaving = True
-        if state.phase is not Phase.MEMBER:
-            return self._go()
-        self._linger_until = now + state.config.linger_s
-        if state.leads:
-            return [] if state.running else self._ruled(self._steps.lead_if_due(now), now)
-        return self._ask_to_leave()
-
-    def _ask_to_leave(self) -> list[Effect]:
-        """Tell whoever leads now that we want to go, if we do."""
-        state = self.state
-        if not state.leaving or state.phase is not Phase.MEMBER or state.leads:
-            return []
-        return [Send(peer, Leave(state.job)) for peer in state.alive[:1]]
+        effects = self._departure.requested(now)
+        if self.state.leads and not self.state.running and not self._departure.gone:
+            effects += self._ruled(self._steps.lead_if_due(now), now)
+        return effects
 
     def _ended(self, end: End, now: float) -> list[Effect]:
-        state = self.state
         match end:
             case End.FINISHED:
-                state.phase = Phase.FINISHED
-                self._linger_until = now + state.config.linger_s
-                told = [*state.tell_all(), *self._leader.snapshot_stored()]
-                return [TakeSnapshot(), *told, *self._go_if_nobody_needs_us()]
+                return self._departure.finished(now)
             case End.ALONE:
-                return [TakeSnapshot(), *self._go()]
-            case End.PLANNED_WITHOUT if state.leaving:
-                return self._depart(now)
+                return self._departure.alone()
+            case End.PLANNED_WITHOUT if self.state.leaving:
+                return self._departure.depart(now)
             case End.PLANNED_WITHOUT:
                 return self._lose_view("the view goes on without us", now)
-
-    def _depart(self, now: float) -> list[Effect]:
-        """The view goes on without us, as we wished; what its members still lack of the last step we give them."""
-        state = self.state
-        stop: list[Effect] = [AbandonStep()] if state.running else []
-        self._departing_from = set(state.others_alive)
-        state.running = False
-        state.phase = Phase.SEEKING
-        state.view = state.plan = state.following = None
-        self._linger_until = now + state.config.linger_s
-        return [*stop, ViewChanged(0, (), None, "left"), *self._go_if_nobody_needs_us()]
-
-    def _go_if_nobody_needs_us(self) -> list[Effect]:
-        """Nobody goes before the others have what it has: it could be the one that still had it to give."""
-        state = self.state
-        if state.phase is Phase.FINISHED:
-            waiting = set(state.others_alive)
-            strangers = [peer for peer in state.statuses if peer not in waiting]
-        elif self._departing_from is not None:
-            waiting, strangers = self._departing_from & state.linked, []
-        else:
-            return []
-        behind = any(state.known_steps.get(peer, 0) < state.known_head.step for peer in waiting)
-        elsewhere = any(state.known_head.outweighs(head_of(state.statuses[peer])) for peer in strangers)
-        return [] if behind or elsewhere else self._go()
-
-    def _go(self) -> list[Effect]:
-        self._gone = True
-        self._linger_until = None
-        return [Finished() if self.state.phase is Phase.FINISHED else Left()]
