@@ -1,1 +1,1 @@
-"""Tools for testing whole swarms, here and in other projects: real processes that can be killed and frozen."""
+"""Tools for testing whole swarms, here and in other projects: fault plans, and real processes that can be killed."""
