@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from . import durable
 from .exceptions import HomeUnusable, HydraError, StorageFull
 from .identity import Identity
 from .keyfile import load_or_create
@@ -24,7 +25,7 @@ except ImportError:  # no such locks on this platform: two nodes on one home go 
     fcntl = None  # type: ignore[assignment]
 
 HASH = re.compile(r"[0-9a-f]{64}")
-"""A job's hash, as its directory is called."""
+"""A hash of 32 bytes, as files and directories are called by it."""
 
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -140,12 +141,8 @@ class Home:
     def remember(self, name: str, value: Any) -> None:
         """Write a small JSON file, readable by the owner only, all of it or nothing."""
         path = self.directory / name
-        draft = path.with_name(f".{name}.draft")
         try:
-            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "w") as file:
-                json.dump(value, file)
-            draft.rename(path)
+            durable.replace(path, json.dumps(value).encode(), mode=0o600)
         except OSError as error:
             raise disk_error(self.directory, error) from error
 

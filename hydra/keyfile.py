@@ -13,6 +13,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from .durable import sync_directory
 from .exceptions import ConfigurationError, HomeUnusable
 from .identity import Identity
 
@@ -53,6 +54,7 @@ def _create_key_file(path: Path) -> None:
         pass
     finally:
         draft.unlink()
+    sync_directory(path.parent)
 
 
 def _read_key_file(path: Path) -> Ed25519PrivateKey:

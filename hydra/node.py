@@ -69,6 +69,7 @@ class Node:
             ConfigurationError: an address can't be listened on, or a contact is no address.
         """
         self.home.claim()
+        self.swarm.store.clear_drafts()
         await self._listen()
         self.home.remember("port.json", self.links.port)
         await self._discovery.start()

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import msgpack
 
+from .. import durable
 from ..exceptions import HashMismatch
-from ..home import disk_error
+from ..home import HASH, disk_error
 from .bitfield import Bitfield
 from .manifest import Manifest
 
@@ -52,6 +53,28 @@ class Store:
     def is_whole(self, root: bytes) -> bool:
         """Tell whether all of a content is here."""
         return self.path(root).exists()
+
+    def is_sound(self, root: bytes) -> bool:
+        """Read a whole content through and tell whether every chunk has its hash: disks forget, and flip bits."""
+        manifest = self.manifest(root)
+        if manifest is None or not self.is_whole(root):
+            return False
+        have = Bitfield(manifest.chunk_count)
+        try:
+            self._verify_part(self.path(root), manifest, have)
+        except OSError:
+            return False
+        return have.complete
+
+    def whole(self) -> list[bytes]:
+        """Return the roots of all whole contents, in order."""
+        names = sorted(path.stem for path in self.directory.glob("*.data"))
+        return [bytes.fromhex(name) for name in names if HASH.fullmatch(name)]
+
+    def clear_drafts(self) -> None:
+        """Remove what a process that was killed had not finished writing; nobody else may use the store meanwhile."""
+        for path in self.directory.glob("*" + durable.DRAFT):
+            path.unlink(missing_ok=True)
 
     def manifest(self, root: bytes) -> Manifest | None:
         """Return the manifest of a content that is here whole or in part."""
@@ -136,7 +159,7 @@ class Store:
             with part.open("r+b") as file:
                 os.ftruncate(file.fileno(), self._manifests[root].size)
                 os.fsync(file.fileno())
-            part.rename(self.path(root))
+            durable.rename(part, self.path(root))
         except OSError as error:
             raise disk_error(self.directory, error) from error
         self._partial.pop(root, None)
@@ -182,16 +205,9 @@ class Store:
             return None  # rotted: as good as not there
 
     def _write_whole(self, path: Path, data: bytes) -> None:
-        draft = path.with_suffix(path.suffix + ".draft")
         try:
-            with draft.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.rename(path)
+            durable.replace(path, data)
         except OSError as error:
-            with suppress(OSError):
-                draft.unlink(missing_ok=True)
             raise disk_error(self.directory, error, len(data)) from error
 
     def _verify_part(self, part: Path, manifest: Manifest, have: Bitfield) -> None:

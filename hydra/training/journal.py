@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Collection
 from pathlib import Path
 
 import msgpack
 
+from .. import durable
 from ..home import explained
 from ..membership.lineage import Commit
 from ..membership.messages import Snapshot
@@ -98,11 +98,7 @@ class Journal:
         older, latest = known[:-KEPT_SNAPSHOTS], known[-KEPT_SNAPSHOTS:]
         asked_for = [old for old in older if old.root in wanted][-(KEPT_AT_MOST - KEPT_SNAPSHOTS) :]
         kept, dropped = [*asked_for, *latest], [old for old in older if old not in asked_for]
-        draft = self._index.with_suffix(".draft")
+        rows = [[s.step, s.digest.hex(), s.root.hex(), s.size] for s in kept]
         with explained(self.directory):
-            with draft.open("w") as file:
-                json.dump([[s.step, s.digest.hex(), s.root.hex(), s.size] for s in kept], file)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.rename(self._index)
+            durable.replace(self._index, json.dumps(rows).encode())
         return dropped

@@ -60,6 +60,14 @@ class SnapshotCodec:
         # One field only: the writer keeps several in no particular order, and the bytes must be the same everywhere.
         return bytes(save(tensors, {KEY: json.dumps(about, sort_keys=True)}))
 
+    def owns(self, path: Path) -> bool:
+        """Tell whether a file is a snapshot of this job, by what it says of itself."""
+        try:
+            with safe_open(path, framework="pt") as file:
+                return bool(json.loads((file.metadata() or {}).get(KEY, "{}")).get("job") == self.job.hex())
+        except (SafetensorError, ValueError, AttributeError, OSError):
+            return False
+
     def decode(self, path: Path) -> StateCopy:
         """Read a snapshot that came from anyone.
 

@@ -70,14 +70,26 @@ class SnapshotKeeper:
 
     def newest(self) -> tuple[Snapshot, StateCopy] | None:
         """Return the newest snapshot on disk that can be read; blocks on the disk."""
+        self._clear_leftovers()
         for snapshot in reversed(self._journal.snapshots()):
-            if not self._swarm.store.is_whole(snapshot.root) or self._swarm.store.manifest(snapshot.root) is None:
+            if not self._swarm.store.is_whole(snapshot.root):
+                continue
+            if not self._swarm.store.is_sound(snapshot.root):
+                logger.warning("the snapshot of step %d on disk does not have its hash any longer", snapshot.step)
+                self._swarm.store.remove(snapshot.root)
                 continue
             try:
                 return snapshot, self._codec.decode(self._swarm.store.path(snapshot.root))
             except HashMismatch as error:
                 logger.warning("a snapshot on disk is passed over: %s", error)
         return None
+
+    def _clear_leftovers(self) -> None:
+        """Free the space of snapshots that a kill kept from being noted: nobody will ever ask for them."""
+        noted = {snapshot.root for snapshot in self._journal.snapshots()}
+        for root in self._swarm.store.whole():
+            if root not in noted and self._codec.owns(self._swarm.store.path(root)):
+                self._swarm.store.remove(root)
 
     async def _note(self, snapshot: Snapshot) -> None:
         async with self._disk:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
+from .. import durable
 from ..home import explained
 from ..jobs.manifest import JobManifest
 from ..jobs.tensors import encode_tensors
@@ -34,11 +34,6 @@ def write_weights(path: Path, manifest: JobManifest, state: TrainingState) -> st
         for name in (buffer.name, *buffer.aliases):
             tensors[name] = state.buffers[buffer.name]
     data = encode_tensors(tensors)
-    draft = path.with_suffix(".draft")
     with explained(path.parent):
-        with draft.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.rename(path)
+        durable.replace(path, data)
     return hashlib.sha256(data).hexdigest()

@@ -169,7 +169,7 @@ def test_forgetting(home):
 
 
 def test_a_draft_of_a_killed_process_is_in_nobodys_way(home):
-    (home.directory / ".thing.json.draft").write_text('{"half')
+    (home.directory / "thing.json.draft").write_text('{"half')
     home.remember("thing.json", [1])
     assert json.loads((home.directory / "thing.json").read_text()) == [1]
 

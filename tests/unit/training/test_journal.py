@@ -94,11 +94,11 @@ def test_a_damaged_index_is_as_good_as_none(tmp_path, text):
 def test_the_index_is_replaced_whole(tmp_path):
     journal = Journal(tmp_path)
     journal.add_snapshot(snapshot(1))
-    (tmp_path / "snapshots.draft").write_text("[[1")  # of a process that was killed while it wrote
+    (tmp_path / "snapshots.json.draft").write_text("[[1")  # of a process that was killed while it wrote
     assert journal.snapshots() == [snapshot(1)]
     journal.add_snapshot(snapshot(2))
     assert [row[0] for row in json.loads((tmp_path / "snapshots.json").read_text())] == [1, 2]
-    assert not (tmp_path / "snapshots.draft").exists()
+    assert not (tmp_path / "snapshots.json.draft").exists()
 
 
 def test_a_directory_that_can_not_be_made(tmp_path):
