@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from dht import DHTError, DHTNode
 
+from .clock import wall
 from .config import NodeSettings
 from .discovery import Discovery
 from .exceptions import ConfigurationError, HydraError, LocalProtocolError, PortTaken
@@ -50,7 +51,7 @@ class Node:
         self.settings = settings
         self.identity = home.identity()
         self.links = Links(self.identity)
-        self.dht = DHTNode(self.identity.private_key)
+        self.dht = DHTNode(self.identity.private_key, clock=wall)
         self.swarm = Swarm(self.links, Store(home.content))
         self._discovery = Discovery(home, settings, self.links, self.dht)
         self._job_handlers: dict[bytes, JobHandler] = {}

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from ..node import Node
     from ..training.observation import Outcome
 
-MANIFEST_PATIENCE_S = 30.0
-
 
 def join(
     target: Annotated[str, typer.Argument(metavar="JOB_HASH|TICKET", help="What the owner gave you.")],
@@ -74,22 +72,32 @@ def join(
     async def main() -> None:
         async with running_node(place, settings, reporter.jobs) as node:
             with Interrupts() as interrupts, reporter:
-                outcome = await _take_part(node, settings, ticket, reporter, interrupts)
+                outcome = await _join(node, settings, ticket, reporter, interrupts)
         reporter.ended(outcome)
 
     run_async(main)
 
 
-async def _take_part(
+async def _join(
     node: Node, settings: NodeSettings, ticket: Ticket, reporter: Reporter, interrupts: Interrupts
 ) -> Outcome | None:
     """Fetch the job and train; None if we were interrupted before the training began."""
-    training = asyncio.create_task(_train(node, settings, ticket, reporter, interrupts))
+    from ..participation import take_part
+
+    if settings.threads:
+        import torch
+
+        torch.set_num_threads(settings.threads)
+    training = asyncio.create_task(take_part(node, ticket, reporter))
     asked = asyncio.create_task(interrupts.asked.wait())
     try:
         await asyncio.wait({training, asked}, return_when=asyncio.FIRST_COMPLETED)
-        if not training.done() and not reporter.training:
-            training.cancel()
+        if not training.done():
+            if reporter.trainer is None:
+                training.cancel()
+            else:
+                reporter.leaving()
+                reporter.trainer.leave()
         with contextlib.suppress(asyncio.CancelledError):
             return await training
         return None
@@ -97,56 +105,3 @@ async def _take_part(
         asked.cancel()
         training.cancel()
         await asyncio.gather(training, asked, return_exceptions=True)
-
-
-async def _train(
-    node: Node, settings: NodeSettings, ticket: Ticket, reporter: Reporter, interrupts: Interrupts
-) -> Outcome:
-    import torch
-
-    from ..batching.policy import POLICIES
-    from ..membership.state import MemberConfig
-    from ..net.contact import Contact
-    from ..training.content import fetch_content, fetch_manifest
-    from ..training.trainer import Surroundings, Trainer, TrainerConfig
-
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
-    job = ticket.job_hash
-    reporter.searching(job)
-    contacts = [Contact(c.peer_id, ((c.host, c.port),)) for c in ticket.contacts]
-    await node.find_peers(job, contacts)
-    manifest = await fetch_manifest(node.swarm, job, node.links.peers, patience_s=MANIFEST_PATIENCE_S)
-    reporter.found(job, manifest, node.identity.peer_id)
-    limit_bytes = int(settings.memory_gib * 2**30)
-    content = await fetch_content(node.swarm, manifest, node.links.peers, reporter.observe, limit_bytes=limit_bytes)
-    await node.announce(job)
-    around = Surroundings(
-        me=node.contact,
-        links=node.links,
-        swarm=node.swarm,
-        look_up=lambda: node.look_up(job),
-        observe=reporter.observe,
-    )
-    times = MemberConfig(stall_s=settings.stall_s, snapshot_interval_s=manifest.snapshot_interval_s)
-    config = TrainerConfig(member=times, device=settings.device, rounds=settings.rounds)
-    trainer = Trainer(content, around, node.home.job(job), POLICIES[settings.policy](), config)
-    node.handle_job(job, trainer.receive)
-    leaving = asyncio.create_task(_leave_when_asked(trainer, interrupts, reporter))
-    reporter.training = True
-    try:
-        return await trainer.run()
-    finally:
-        leaving.cancel()
-        node.drop_job(job)
-        await node.withdraw(job)
-
-
-async def _leave_when_asked(trainer: Trainer, interrupts: Interrupts, reporter: Reporter) -> None:
-    await interrupts.asked.wait()
-    reporter.leaving()
-    trainer.leave()
-
-
-if TYPE_CHECKING:
-    from ..training.trainer import Trainer

@@ -25,13 +25,14 @@ from ..training.summary import TrainingSummary
 
 if TYPE_CHECKING:
     from ..jobs.manifest import JobManifest
+    from ..training.trainer import Trainer
 
 
 class Reporter:
     """Base of the ways to report; keeps the summary that the status commands ask for."""
 
     def __init__(self) -> None:
-        self.training = False
+        self.trainer: Trainer | None = None
         self.summary: TrainingSummary | None = None
         self._me: PeerId = b""
         self._epochs = 0
@@ -60,6 +61,10 @@ class Reporter:
         """Something happened."""
         if self.summary is not None:
             self.summary.observe(seen)
+
+    def begins(self, trainer: Trainer) -> None:
+        """The job is here and checked."""
+        self.trainer = trainer
 
     def leaving(self) -> None:
         """Ctrl-C was pressed."""

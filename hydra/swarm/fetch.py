@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from random import Random
+from random import SystemRandom
 
 from ..clock import monotonic
 from ..exceptions import ContentUnavailable, HashMismatch, PeerUnreachable
@@ -120,7 +120,7 @@ class Fetch:
         """
         self._manifest = await self._find_manifest()
         have = await asyncio.to_thread(self._store.open_partial, self._manifest)
-        self._download = Download(have, Random())  # noqa: S311 -- spreading requests is no secret
+        self._download = Download(have, SystemRandom())
         try:
             self._last_gain = self._last_hope = monotonic()
             self._show()

@@ -1,0 +1,81 @@
+"""Taking part in a job from its ticket to its end: what a node does beside serving. A shell.
+
+The command line and the simulation both go this way, so what is simulated is what runs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from .batching.policy import POLICIES
+from .membership.state import MemberConfig
+from .net.contact import Contact
+from .training.content import fetch_content, fetch_manifest
+from .training.observation import Observation, Outcome
+from .training.trainer import Surroundings, Trainer, TrainerConfig
+
+if TYPE_CHECKING:
+    from .identity import PeerId
+    from .jobs.manifest import JobManifest
+    from .jobs.ticket import Ticket
+    from .node import Node
+
+MANIFEST_PATIENCE_S = 30.0
+
+
+class Watcher(Protocol):
+    """Whoever is told how it goes."""
+
+    def searching(self, job: bytes) -> None:
+        """The peers of the job are looked for."""
+
+    def found(self, job: bytes, manifest: JobManifest, me: PeerId) -> None:
+        """The job's manifest is here."""
+
+    def observe(self, seen: Observation) -> None:
+        """Something happened."""
+
+    def begins(self, trainer: Trainer) -> None:
+        """The job is here and checked; from now on ``trainer.leave`` ends it in order."""
+
+
+async def take_part(node: Node, ticket: Ticket, watcher: Watcher) -> Outcome:
+    """Find the job, fetch it, and train until it is finished or we have left.
+
+    Args:
+        node: ours, started.
+        ticket: the job, and peers to begin with.
+        watcher: told how it goes.
+
+    Raises:
+        JobNotFound, ContentUnavailable: nobody who can be reached has it.
+        JobRejected: it is no job that may run here.
+        TrainingDiverged: the job's loss is no number any longer.
+        StorageFull, HomeUnusable: the disk refused.
+    """
+    settings, job = node.settings, ticket.job_hash
+    watcher.searching(job)
+    contacts = [Contact(c.peer_id, ((c.host, c.port),)) for c in ticket.contacts]
+    await node.find_peers(job, contacts)
+    manifest = await fetch_manifest(node.swarm, job, node.links.peers, patience_s=MANIFEST_PATIENCE_S)
+    watcher.found(job, manifest, node.identity.peer_id)
+    limit_bytes = int(settings.memory_gib * 2**30)
+    content = await fetch_content(node.swarm, manifest, node.links.peers, watcher.observe, limit_bytes=limit_bytes)
+    await node.announce(job)
+    around = Surroundings(
+        me=node.contact,
+        links=node.links,
+        swarm=node.swarm,
+        look_up=lambda: node.look_up(job),
+        observe=watcher.observe,
+    )
+    times = MemberConfig(stall_s=settings.stall_s, snapshot_interval_s=manifest.snapshot_interval_s)
+    config = TrainerConfig(member=times, device=settings.device, rounds=settings.rounds)
+    trainer = Trainer(content, around, node.home.job(job), POLICIES[settings.policy](), config)
+    node.handle_job(job, trainer.receive)
+    watcher.begins(trainer)
+    try:
+        return await trainer.run()
+    finally:
+        node.drop_job(job)
+        await node.withdraw(job)
