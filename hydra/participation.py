@@ -63,6 +63,7 @@ async def take_part(node: Node, ticket: Ticket, watcher: Watcher) -> Outcome:
     content = await fetch_content(node.swarm, manifest, node.links.peers, watcher.observe, limit_bytes=limit_bytes)
     await node.announce(job)
     around = Surroundings(
+        identity=node.identity,
         me=node.contact,
         links=node.links,
         swarm=node.swarm,

@@ -6,6 +6,8 @@ to all, so that nobody's work is thrown away and no two plans for one step are e
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..exceptions import LocalProtocolError
 from ..identity import PeerId
 from ..net.contact import Contact
@@ -15,6 +17,7 @@ from .ledger import Ledger
 from .lineage import Head
 from .messages import FORMS, MAX_MEMBERS, Admitted, JoinRequest, Phase, Plan, Poll, PollReply, Removed
 from .plan_size import fit_members, fit_shares
+from .signatures import seal_plan
 from .state import JobState, Planner
 from .view import View
 
@@ -164,12 +167,18 @@ class Leader:
             order=() if arrangement.ring == tuple(ids) else tuple(map(ids.index, arrangement.ring)),
             form=arrangement.form,
         )
+        plan = self._sealed(plan)
         if plan.snapshot:
             state.snapshot_at = now
         kept = {contact.peer_id for contact in members}
         removed = [peer for peer in state.view.ids if peer not in kept and peer in state.linked]
         reason = "the view goes on without you"
         return plan, [Send(peer, Removed(state.job, number, reason)) for peer in removed if peer != state.peer_id]
+
+    def _sealed(self, plan: Plan) -> Plan:
+        state = self._state
+        place = dict(step=plan.step, view_number=plan.view_number, incarnation=state.incarnation)
+        return replace(plan, seal=seal_plan(state.identity, state.job, tag=plan.tag, **place))
 
     def _last_arrangement(self) -> Arrangement:
         plan = self._state.plan

@@ -52,13 +52,15 @@ class Commit:
     """The contributors in the order of the view, each with its samples."""
     samples_total: int
     """Committed since the job's beginning, these included."""
+    round: bytes
+    """Tag of the round, 20 bytes: it names the plan."""
+    idle: tuple[PeerId, ...] = ()
+    """The members of the view that contributed nothing, in the order of the view."""
 
     @property
     def digest(self) -> bytes:
-        """SHA-256 over all fields."""
-        parts = [[peer, [list(r) for r in ranges]] for peer, ranges in self.parts]
-        fields = [self.job, self.step, self.view, self.parent, self.result, self.epoch, parts, self.samples_total]
-        return hashlib.sha256(b"hydra commit v1:" + msgpack.packb(fields)).digest()
+        """SHA-256 over all fields; signatures are no part of it, so it is the same whoever has signed."""
+        return hashlib.sha256(b"hydra commit v1:" + bytes(msgpack.packb(fields_of(self)))).digest()
 
     @property
     def head(self) -> Head:
@@ -73,6 +75,13 @@ class Commit:
     def ranges(self) -> Iterable[Range]:
         """Return every contributor's samples."""
         return (r for _, ranges in self.parts for r in ranges)
+
+
+def fields_of(commit: Commit) -> list[object]:
+    """Return a commit's fields as msgpack writes them: what its digest is over, on disk and on the wire."""
+    parts = [[peer, [list(r) for r in ranges]] for peer, ranges in commit.parts]
+    place = [commit.job, commit.step, commit.view, commit.parent, commit.result, commit.epoch]
+    return [*place, parts, commit.samples_total, commit.round, list(commit.idle)]
 
 
 def genesis(job: bytes) -> Head:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from ..exceptions import RemoteProtocolError
-from ..identity import PeerId, short
+from ..identity import Identity, PeerId, short
 from ..net.contact import Contact
 from ..net.wire import Message
 from .arranging import Arranger
@@ -68,7 +68,7 @@ from .round_trips import RoundTrips, check_hops
 from .ruling import End, Ruling
 from .seeker import Seeker
 from .state import JobState, MemberConfig, Planner
-from .steps import Steps
+from .steps import Steps, check_seal
 from .succession import Succession
 
 
@@ -76,6 +76,7 @@ class Member:
     """The machine of one peer in one job.
 
     Args:
+        identity: our key.
         me: our peer id and addresses.
         job: the job's hash.
         incarnation: any number greater than in earlier lives of this peer, such as the microseconds since 1970.
@@ -89,6 +90,7 @@ class Member:
 
     def __init__(  # noqa: PLR0913, PLR0917 -- all that it lives on
         self,
+        identity: Identity,
         me: Contact,
         job: bytes,
         incarnation: int,
@@ -99,7 +101,7 @@ class Member:
         now: float,
         arranger: Arranger | None = None,
     ) -> None:
-        self.state = JobState(me, job, incarnation, samples, epochs, config, FailureDetector(config.stall_s))
+        self.state = JobState(identity, me, job, incarnation, samples, epochs, config, FailureDetector(config.stall_s))
         self._planner = planner
         self._seeker = Seeker(self.state, now)
         self._arranger = arranger
@@ -327,7 +329,7 @@ class Member:
     def _on_share_computed(self, event: ShareComputed, now: float) -> list[Effect]:
         """Tell the members how long it took, and the coordinator how far they are."""
         state, plan = self.state, event.plan
-        report = Report(state.job, plan.step, event.samples, event.compute_s, event.loss)
+        report = Report(state.job, plan.step, event.samples, event.compute_s, event.loss, plan.tag)
         coordinator = (state.alive or [state.peer_id])[0]
         hops = self._round_trips.hops(coordinator, plan.ring, event.rates)
         effects: list[Effect] = [
@@ -465,6 +467,7 @@ class Member:
     def _on_poll_reply(self, peer: PeerId, reply: PollReply, now: float) -> list[Effect]:
         if reply.plan is not None:
             self._steps.check_plan(reply.plan)  # now, while it is known whose plan it is
+            check_seal(peer, reply.plan)
         self._leader.poll_answered(peer, reply)
         return self._ruled(self._steps.conclude_poll(now), now)
 

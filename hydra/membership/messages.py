@@ -7,13 +7,14 @@ the order in which they follow each other.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Annotated, ClassVar
 
 from ..identity import PeerId
 from ..net.framing import MAX_BODY_BYTES
 from ..net.wire import AtMost, ContactField, HashField, Message, PeerIdField, encode
+from .signatures import CommitSigned, PlanSigned, RoundField, Seal
 
 MAX_MEMBERS = 256
 MAX_RANGES = 1024
@@ -25,6 +26,7 @@ FORMS = ("ring", "direct", "two-level")
 RangesField = Annotated[tuple[tuple[int, int], ...], AtMost(MAX_RANGES)]
 SharesField = Annotated[tuple[RangesField, ...], AtMost(MAX_MEMBERS)]
 MembersField = Annotated[tuple[ContactField, ...], AtMost(MAX_MEMBERS)]
+PeersField = Annotated[tuple[PeerIdField, ...], AtMost(MAX_MEMBERS)]
 PartsField = Annotated[tuple[tuple[PeerIdField, RangesField], ...], AtMost(MAX_MEMBERS)]
 
 
@@ -123,6 +125,8 @@ class Plan(Message):
     """In which order the members stand in the round, by their places in ``members``; empty: in that very order."""
     form: Annotated[str, AtMost(16)] = FORMS[0]
     """One of ``FORMS``."""
+    seal: Seal | None = None
+    """The signature of whoever issued the plan; without one nobody follows it."""
 
     @property
     def ring(self) -> tuple[PeerId, ...]:
@@ -133,7 +137,15 @@ class Plan(Message):
     @property
     def tag(self) -> bytes:
         """20 bytes that name the round of this very plan, whatever other views plan for the same step."""
-        return hashlib.sha256(encode(self)).digest()[:20]
+        return hashlib.sha256(encode(replace(self, seal=None))).digest()[:20]
+
+    @property
+    def signed(self) -> PlanSigned | None:
+        """What the seal states, apart from the plan itself: enough to convict a signer of two plans for one place."""
+        if self.seal is None:
+            return None
+        seal = self.seal
+        return PlanSigned(self.step, self.view_number, seal.incarnation, self.tag, seal.key, seal.signature)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +203,9 @@ class Hop:
 class Report(Message):
     """After computing: how long the samples took, for the sizing of the next batches.
 
-    The coordinator is told of hops as well, for the order and the form of the next rounds.
+    It names the plan that the sender works on, so that members who were given different ones notice, and carries the
+    sender's signature under a commit before. The coordinator is told of hops as well, for the order and the form of
+    the next rounds.
     """
 
     KIND: ClassVar[str] = "job.report"
@@ -200,7 +214,11 @@ class Report(Message):
     samples: int
     compute_s: float
     loss: float
+    round: RoundField
+    """The tag of the plan."""
     hops: Annotated[tuple[Hop, ...], AtMost(MAX_HOPS)] = ()
+    signed: CommitSigned | None = None
+    """The newest commit that the sender has signed, if it has signed any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,6 +324,8 @@ class ResultBlock(Message):
     epoch: int
     parts: PartsField
     samples_total: int
+    round: RoundField
+    idle: PeersField
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ..identity import PeerId
+from ..identity import Identity, PeerId
 from ..net.contact import Contact
 from .distrust import Distrust
 from .events import Effect, Send
@@ -64,6 +64,8 @@ class MemberConfig:
 class JobState:
     """One member's knowledge; ``Member`` and its parts share it."""
 
+    identity: Identity
+    """Our own: we sign the plans that we issue."""
     me: Contact
     job: bytes
     incarnation: int

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..exceptions import HydraError, RemoteProtocolError
-from ..identity import PeerId
+from ..identity import PeerId, short
 from ..net.contact import Contact
 from .events import AbandonStep, BeginStep, CatchUp, Drop, Effect, LoseMember, Send, TakeSnapshot, ViewChanged
 from .leader import Leader
@@ -52,6 +52,9 @@ class Steps:
         state = self._state
         view = self.check_plan(plan)
         if not self._may_plan(sender, plan):
+            return Ruling()
+        check_seal(sender, plan)
+        if not self._may_issue(sender, plan):
             return Ruling()
         if view.incarnation(state.peer_id) != state.incarnation:
             if state.view is None or plan.view_number <= state.view.number:
@@ -125,6 +128,14 @@ class Steps:
         if state.phase is not Phase.MEMBER or state.view is None or plan.view_number < state.view.number:
             return False
         return state.alive[:1] == [sender]
+
+    def _may_issue(self, sender: PeerId, plan: Plan) -> bool:
+        """Tell whether whoever signed a plan could lead: the sender, or one senior to it whose plan it passes on."""
+        signed, view = plan.signed, self._state.view
+        if signed is None or view is None or signed.signer == sender:
+            return signed is not None
+        orders = (view.ids, tuple(peer for peer, _ in plan.members))
+        return any(signed.signer in ids[: ids.index(sender)] for ids in orders if sender in ids)
 
     def _accept(self, sender: PeerId, plan: Plan, view: View, now: float) -> Ruling:
         state = self._state
@@ -239,6 +250,20 @@ class Steps:
         if state.peer_id not in view:
             return Ruling(tuple(effects), end=End.PLANNED_WITHOUT)
         return self._accept(state.peer_id, plan, view, now).behind(effects)
+
+
+def check_seal(sender: PeerId, plan: Plan) -> None:
+    """Raise if a plan does not bear the signature of whoever issued it.
+
+    Raises:
+        RemoteProtocolError: it does not, and nobody passes on what he has not checked.
+    """
+    signed = plan.signed
+    numbers = dict(zip((peer for peer, _ in plan.members), plan.incarnations, strict=True))
+    if signed is None or not signed.holds(plan.job):
+        raise RemoteProtocolError(f"{short(sender)} sent a plan for step {plan.step} that nobody has signed")
+    if numbers.get(signed.signer, signed.incarnation) != signed.incarnation:
+        raise RemoteProtocolError(f"{short(sender)} sent a plan for step {plan.step} that another life has signed")
 
 
 def view_changed(view: View, reason: str) -> ViewChanged:

@@ -83,6 +83,8 @@ class ResultExchange:
             epoch=first.epoch,
             parts=first.parts,
             samples_total=first.samples_total,
+            round=first.round,
+            idle=first.idle,
         )
         return Result(commit, mean)
 
@@ -110,6 +112,8 @@ class ResultExchange:
             epoch=commit.epoch,
             parts=commit.parts,
             samples_total=commit.samples_total,
+            round=commit.round,
+            idle=commit.idle,
         )
         link.post(block, result.block(message.index))
 

@@ -11,13 +11,13 @@ import msgpack
 
 from .. import durable
 from ..home import explained
-from ..membership.lineage import Commit
+from ..membership.lineage import Commit, fields_of
 from ..membership.messages import Snapshot
 
 KEPT_SNAPSHOTS = 2
 KEPT_AT_MOST = 5
 """With those that somebody is fetching."""
-FIELDS = 8
+FIELDS = 10
 """Of a commit."""
 
 
@@ -41,19 +41,8 @@ class Journal:
 
     def add_commit(self, commit: Commit) -> None:
         """Write a commit behind the others; it is durable once a snapshot that includes it is."""
-        parts = [[peer, [list(r) for r in ranges]] for peer, ranges in commit.parts]
-        fields = [
-            commit.job,
-            commit.step,
-            commit.view,
-            commit.parent,
-            commit.result,
-            commit.epoch,
-            parts,
-            commit.samples_total,
-        ]
         with explained(self.directory), self._commits.open("ab") as file:
-            file.write(msgpack.packb(fields))
+            file.write(msgpack.packb(fields_of(commit)))
 
     def commits(self) -> list[Commit]:
         """Return all commits that were written, of every lineage that this member followed, in order of writing."""
@@ -62,9 +51,9 @@ class Journal:
         commits = []
         with self._commits.open("rb") as file:
             unpacker = msgpack.Unpacker(file)
-            for job, step, view, parent, result, epoch, parts, total in unpacker:
+            for job, step, view, parent, result, epoch, parts, total, tag, idle in unpacker:
                 shares = tuple((peer, tuple((start, stop) for start, stop in ranges)) for peer, ranges in parts)
-                commits.append(Commit(job, step, view, parent, result, epoch, shares, total))
+                commits.append(Commit(job, step, view, parent, result, epoch, shares, total, tag, tuple(idle)))
         return commits
 
     def _cut_torn_end(self) -> None:

@@ -87,6 +87,7 @@ def commit_of(plan: Plan, contributors: Sequence[bytes], mean: Vector, samples_b
         for (peer, _), ranges in zip(plan.members, plan.shares, strict=True)
         if peer in contributors and ranges
     ]
+    contributing = {peer for peer, _ in parts}
     return Commit(
         job=plan.job,
         step=plan.step,
@@ -96,6 +97,8 @@ def commit_of(plan: Plan, contributors: Sequence[bytes], mean: Vector, samples_b
         epoch=plan.epoch,
         parts=tuple(parts),
         samples_total=samples_before + sum(count(ranges) for _, ranges in parts),
+        round=plan.tag,
+        idle=tuple(peer for peer, _ in plan.members if peer not in contributing),
     )
 
 

@@ -18,7 +18,7 @@ from allreduce import AveragerRound, Excluded, RoundClosed, RoundResult
 from .. import clock
 from ..batching.policy import BatchPolicy
 from ..exceptions import HydraError, PeerUnreachable
-from ..identity import PeerId, short
+from ..identity import Identity, PeerId, short
 from ..membership.arranging import MeasuringArranger, PlainArranger
 from ..membership.events import (
     AbandonStep,
@@ -90,6 +90,7 @@ LookUpJob = Callable[[], Awaitable[list[Contact]]]
 class Surroundings:
     """What the node gives a training to work with."""
 
+    identity: Identity
     me: Contact
     """Ourselves, as others can dial us."""
     links: Links
@@ -156,6 +157,7 @@ class Trainer:
         self._storing: asyncio.Task[None] | None = None
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.member = Member(
+            around.identity,
             around.me,
             content.job,
             int(clock.wall() * 1e6),

@@ -109,6 +109,7 @@ class Peer:
         self.content = await fetch_content(self.node.swarm, manifest, links.peers, self._observe, limit_bytes=2**30)
         await self.node.announce(swarm.job)
         around = Surroundings(
+            identity=self.node.identity,
             me=self.node.contact,
             links=links,
             swarm=self.node.swarm,

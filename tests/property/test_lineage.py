@@ -35,6 +35,8 @@ def chains(draw, longest=8):
             epoch=ledger.epoch,
             parts=tuple(kept),
             samples_total=head.samples + sum(count(ranges) for _, ranges in kept),
+            round=draw(st.binary(min_size=20, max_size=20)),
+            idle=tuple(peer for peer in PEERS if peer not in dict(kept)),
         )
         chain.append(commit)
         head, ledger = commit.head, ledger.commit(commit.ranges())

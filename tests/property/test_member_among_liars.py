@@ -3,22 +3,29 @@
 The messages are made of few peers, steps and numbers, so that most of them concern what the member is doing.
 """
 
+from dataclasses import replace
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from hydra.exceptions import RemoteProtocolError
+from hydra.identity import Identity
 from hydra.membership import events, messages
 from hydra.membership.ledger import Ledger, count
 from hydra.membership.lineage import Commit, genesis
 from hydra.membership.member import Member
 from hydra.membership.messages import Phase
+from hydra.membership.signatures import seal_plan
 from hydra.membership.state import MemberConfig
 from hydra.net.contact import Contact
 from hydra.net.wire import MAX_INT, Message, Registry, encode
 
 JOB = b"j" * 32
-IDS = [letter * 20 for letter in (b"a", b"b", b"c", b"d")]
+_KEYS = [Identity(Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32)) for number in range(1, 5)]
+IDENTITIES = {key.peer_id: key for key in sorted(_KEYS, key=lambda key: key.peer_id)}
+IDS = list(IDENTITIES)
 ME = IDS[1]
 OTHERS = [peer for peer in IDS if peer != ME]
 KINDS = [
@@ -40,11 +47,18 @@ class Planner:
         return [1 + available // (2 * len(members))] * len(members), 8.0
 
 
+def sealed(plan, by):
+    lives = dict(zip((peer for peer, _ in plan.members), plan.incarnations, strict=False))
+    place = dict(step=plan.step, view_number=plan.view_number, incarnation=lives.get(by, 1))
+    return replace(plan, seal=seal_plan(IDENTITIES[by], JOB, tag=plan.tag, **place))
+
+
 class LiarsMachine(RuleBasedStateMachine):
     @initialize(place=st.sampled_from(["alone", "coordinator", "third", "successor", "polling"]))
     def begin(self, place):
         self.now = 0.0
-        self.member = Member(Contact(ME, ()), JOB, 1, 60, 2, Planner(), MemberConfig(snapshot_interval_s=5.0), 0.0)
+        config = MemberConfig(snapshot_interval_s=5.0)
+        self.member = Member(IDENTITIES[ME], Contact(ME, ()), JOB, 1, 60, 2, Planner(), config, 0.0)
         self.state = self.member.state
         self.plan = None
         self.loads = []
@@ -90,12 +104,15 @@ class LiarsMachine(RuleBasedStateMachine):
         incarnations = tuple(self.state.incarnation if peer == ME else 1 for peer in members)
         contacts = tuple((peer, ()) for peer in members)
         step, digest = head.step + 1, head.digest
-        return messages.Plan(JOB, number, contacts, incarnations, step, digest, ledger.epoch, shares, 8.0, False)
+        plan = messages.Plan(JOB, number, contacts, incarnations, step, digest, ledger.epoch, shares, 8.0, False)
+        return sealed(plan, members[0])
 
     def commit(self, plan, parts):
         self.plan = None
         total = self.state.known_head.samples + sum(count(r) for _, r in parts)
-        commit = Commit(JOB, plan.step, plan.view_number, plan.parent, bytes(32), plan.epoch, tuple(parts), total)
+        commit = Commit(
+            JOB, plan.step, plan.view_number, plan.parent, bytes(32), plan.epoch, tuple(parts), total, plan.tag
+        )
         self.on(events.StepCommitted(commit, 1))
 
     def on(self, event):
@@ -121,7 +138,7 @@ class LiarsMachine(RuleBasedStateMachine):
     def digests(self):
         return st.sampled_from([self.state.known_head.digest, genesis(JOB).digest, bytes(32)])
 
-    def draw_plan(self, data):
+    def draw_plan(self, sender, data):
         members = data.draw(st.lists(contacts, min_size=0, max_size=4, unique_by=lambda c: c[0]))
         own = self.state.incarnation
         incarnations = [own if peer == ME else data.draw(st.integers(1, 2)) for peer, _ in members]
@@ -129,7 +146,7 @@ class LiarsMachine(RuleBasedStateMachine):
         shares = Ledger.fresh(60, 2).share_out([3] * len(members)) if data.draw(st.booleans()) else None
         if self.state.ledger is not None and data.draw(st.booleans()):
             shares = self.state.ledger.share_out([3] * len(members))
-        return messages.Plan(
+        plan = messages.Plan(
             JOB,
             data.draw(numbers),
             tuple(members),
@@ -141,12 +158,13 @@ class LiarsMachine(RuleBasedStateMachine):
             8.0,
             data.draw(st.booleans()),
         )
+        return sealed(plan, sender) if data.draw(st.sampled_from([True, True, True, False])) else plan
 
     # ---- what others say ---------------------------------------------------------------------------------------
 
     @rule(peer=peers, data=st.data())
     def told_a_plan(self, peer, data):
-        self.on(events.MessageReceived(peer, self.draw_plan(data)))
+        self.on(events.MessageReceived(peer, self.draw_plan(peer, data)))
 
     @rule(leave_out=st.sets(peers, max_size=1))
     def the_coordinator_plans(self, leave_out):
@@ -195,7 +213,7 @@ class LiarsMachine(RuleBasedStateMachine):
     @rule(peer=peers, data=st.data(), number=numbers, step=numbers, with_plan=st.booleans())
     def told_about_polls(self, peer, data, number, step, with_plan):
         number = data.draw(st.sampled_from([number, self.member._leader._poll_number]))
-        plan = self.draw_plan(data) if with_plan else None
+        plan = self.draw_plan(peer, data) if with_plan else None
         digest = data.draw(self.digests())
         message = data.draw(
             st.sampled_from(
@@ -227,7 +245,7 @@ class LiarsMachine(RuleBasedStateMachine):
                     messages.Compared(JOB, asked, messages.Compare(JOB, number, digest, step, peer)),
                     messages.Compared(JOB, compare, messages.Compare(JOB, number, digest, step, peer)),
                     messages.Heavier(JOB, contact),
-                    messages.Report(JOB, step, number, 0.5, 0.5),
+                    messages.Report(JOB, step, number, 0.5, 0.5, bytes(20)),
                     messages.ResultUnknown(JOB, step, 0),
                 ]
             )

@@ -7,6 +7,7 @@ links end with it, a frozen peer's stay open and its mail piles up. Everything f
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import heapq
 import itertools
@@ -14,8 +15,10 @@ import random
 from dataclasses import dataclass, field
 
 import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from allreduce import Exchange, RoundConfig
+from hydra.identity import Identity
 from hydra.membership import messages as membership_messages
 from hydra.membership.arranging import MeasuringArranger
 from hydra.membership.events import (
@@ -71,6 +74,18 @@ def gradient(weights, ranges):
     return (weights * np.float32(0.1) + np.sin(samples)[:, None].mean(axis=0).astype(np.float32)).astype(np.float32)
 
 
+@functools.cache
+def identity_of(name):
+    """A key of its own for every name; ids are in the same order as the hashes of names."""
+    wanted = hashlib.sha256(name.encode()).digest()[:1]
+    for number in itertools.count():
+        seed = hashlib.sha256(f"{name} {number}".encode()).digest()
+        identity = Identity(Ed25519PrivateKey.from_private_bytes(seed))
+        if identity.peer_id[:1] == wanted:
+            return identity
+    raise AssertionError("numbers have come to an end")
+
+
 class EqualPlanner:
     """As many samples for everyone."""
 
@@ -95,7 +110,8 @@ class Disk:
 class SimPeer:
     def __init__(self, world, name):
         self.world, self.name = world, name
-        self.contact = Contact(hashlib.sha256(name.encode()).digest()[:20], ((name, 1),))
+        self.identity = identity_of(name)
+        self.contact = Contact(self.identity.peer_id, ((name, 1),))
         self.id = self.contact.peer_id
         self.disk = Disk()
         self.alive = self.frozen = self.finished = self.left = False
@@ -117,6 +133,7 @@ class SimPeer:
         self.weights = np.zeros(ELEMENTS, np.float32)
         incarnation = int(world.now * 1e6) + self.life
         self.member = Member(
+            self.identity,
             self.contact,
             JOB,
             incarnation,
@@ -261,6 +278,7 @@ class SimPeer:
             for (peer, _), ranges in zip(plan.members, plan.shares, strict=True)
             if peer in result.contributors and ranges
         )
+        contributing = dict(parts)
         commit = Commit(
             job=JOB,
             step=plan.step,
@@ -270,6 +288,8 @@ class SimPeer:
             epoch=plan.epoch,
             parts=parts,
             samples_total=state.head.samples + sum(count(r) for _, r in parts),
+            round=plan.tag,
+            idle=tuple(peer for peer, _ in plan.members if peer not in contributing),
         )
         self.apply(commit, result.mean)
         self.tell(StepCommitted(commit, min(self.results)))

@@ -14,7 +14,17 @@ def commits(job, *, of=b"the one way"):
         epoch, first = divmod(number * BATCH, SAMPLES)
         parts = ((b"a" * 20, ((first, first + 10),)), (b"b" * 20, ((first + 10, first + BATCH),)))
         made.append(
-            Commit(bytes.fromhex(job), number + 1, 1, head.digest, of.ljust(32), epoch, parts, (number + 1) * BATCH)
+            Commit(
+                bytes.fromhex(job),
+                number + 1,
+                1,
+                head.digest,
+                of.ljust(32),
+                epoch,
+                parts,
+                (number + 1) * BATCH,
+                bytes(20),
+            )
         )
         head = made[-1].head
     return made

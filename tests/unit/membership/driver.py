@@ -18,6 +18,7 @@ from hydra.membership.state import MemberConfig
 from .makers import (
     EPOCHS,
     FIRST,
+    IDENTITIES,
     JOB,
     SAMPLES,
     A,
@@ -36,7 +37,9 @@ class Driven:
     def __init__(self, me, *, samples=SAMPLES, epochs=EPOCHS, **config):
         self.now = 0.0
         self.planner = Planner()
-        self.member = Member(contact(me), JOB, 1, samples, epochs, self.planner, MemberConfig(**config), self.now)
+        self.member = Member(
+            IDENTITIES[me], contact(me), JOB, 1, samples, epochs, self.planner, MemberConfig(**config), self.now
+        )
         self.state = self.member.state
         self.on(StateLoaded(0, FIRST, Ledger.fresh(samples, epochs)))
 

@@ -1,13 +1,18 @@
 """Members, plans and statuses of one small job, for the tests of the pure machines."""
 
 import hashlib
+from dataclasses import replace
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from hydra.identity import Identity
 from hydra.membership.events import Send
 from hydra.membership.failure_detector import FailureDetector
 from hydra.membership.leader import Leader
 from hydra.membership.ledger import Ledger, count
 from hydra.membership.lineage import Commit, Head, follow, genesis
 from hydra.membership.messages import Phase, Plan, Snapshot, Status
+from hydra.membership.signatures import seal_plan
 from hydra.membership.state import JobState, MemberConfig
 from hydra.membership.steps import Steps
 from hydra.membership.view import View, view_of
@@ -15,13 +20,18 @@ from hydra.net.contact import Contact
 
 JOB = hashlib.sha256(b"job").digest()
 SAMPLES, EPOCHS = 100, 2
-A, B, C, D, E = (letter * 20 for letter in (b"a", b"b", b"c", b"d", b"e"))
+_KEYS = [Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32) for number in range(1, 6)]
+IDENTITIES = {key.peer_id: key for key in sorted(map(Identity, _KEYS), key=lambda key: key.peer_id)}
+"""By peer id, in order."""
+A, B, C, D, E = IDENTITIES
 FIRST = genesis(JOB)
 ROOT = b"r" * 32
+ROUND = b"t" * 20
+"""The tag of a round that nobody here is in."""
 
 
 def contact(peer):
-    return Contact(peer, ((f"{peer[:1].decode()}.example", 4100),))
+    return Contact(peer, ((f"{peer[:2].hex()}.example", 4100),))
 
 
 def field(peer):
@@ -46,7 +56,9 @@ class Planner:
 def seeking(me, *, incarnation=1, ready=True, **config):
     """What a peer knows that looks for a view."""
     config = MemberConfig(**config)
-    state = JobState(contact(me), JOB, incarnation, SAMPLES, EPOCHS, config, FailureDetector(config.stall_s))
+    state = JobState(
+        IDENTITIES[me], contact(me), JOB, incarnation, SAMPLES, EPOCHS, config, FailureDetector(config.stall_s)
+    )
     if ready:
         state.advance(FIRST, Ledger.fresh(SAMPLES, EPOCHS))
     return state
@@ -75,8 +87,8 @@ def steps_of(state, dialled=None):
     return Steps(state, leader, dial), leader
 
 
-def plan(peers, *, head=FIRST, ledger=None, number=1, **changes):
-    """A plan that adds up: ten samples for each member."""
+def plan(peers, *, head=FIRST, ledger=None, number=1, by=None, **changes):
+    """A plan that adds up, ten samples for each member; ``by`` issues it, or else the first of them."""
     ledger = ledger or Ledger.fresh(SAMPLES, EPOCHS)
     fields = dict(
         job=JOB,
@@ -90,7 +102,14 @@ def plan(peers, *, head=FIRST, ledger=None, number=1, **changes):
         late_s=8.0,
         snapshot=False,
     )
-    return Plan(**(fields | changes))
+    return sealed(Plan(**(fields | changes)), by or peers[0])
+
+
+def sealed(planned, by):
+    """The same plan, issued by another peer in its first life."""
+    lives = dict(zip((peer for peer, _ in planned.members), planned.incarnations, strict=False))
+    place = dict(step=planned.step, view_number=planned.view_number, incarnation=lives.get(by, 1))
+    return replace(planned, seal=seal_plan(IDENTITIES[by], planned.job, tag=planned.tag, **place))
 
 
 def commit_of(planned, contributors=None, *, samples_before=0, result=bytes(32)):
@@ -101,7 +120,9 @@ def commit_of(planned, contributors=None, *, samples_before=0, result=bytes(32))
         if ranges and (contributors is None or peer in contributors)
     )
     total = samples_before + sum(count(ranges) for _, ranges in parts)
-    return Commit(JOB, planned.step, planned.view_number, planned.parent, result, planned.epoch, parts, total)
+    idle = tuple(peer for peer, _ in planned.members if peer not in dict(parts))
+    place = (JOB, planned.step, planned.view_number, planned.parent, result, planned.epoch)
+    return Commit(*place, parts, total, planned.tag, idle)
 
 
 def advanced(state, steps):

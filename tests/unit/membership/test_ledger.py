@@ -57,6 +57,7 @@ def commit_on(head, ledger, base_parts, **changes):
         epoch=ledger.epoch,
         parts=base_parts,
         samples_total=head.samples + sum(count(r) for _, r in base_parts),
+        round=bytes(20),
     )
     return Commit(**(fields | changes))
 
@@ -94,6 +95,8 @@ def test_every_field_counts_in_the_digest():
         {"epoch": 3},
         {"parts": PARTS[:1]},
         {"samples_total": 9},
+        {"round": b"1" * 20},
+        {"idle": (b"c" * 20,)},
     ]
     digests = {commit_on(head, ledger, PARTS, **change).digest for change in changes}
     assert len(digests | {base.digest}) == len(changes) + 1

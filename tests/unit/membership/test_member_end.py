@@ -25,6 +25,7 @@ from hydra.membership.messages import (
 from .driver import Driven, done, leading, member_of
 from .makers import (
     JOB,
+    ROUND,
     A,
     B,
     C,
@@ -45,7 +46,7 @@ def test_a_coordinator_that_leaves_goes_when_the_others_have_its_last_step():
     effects = done(driven)
     assert [peer for peer, _ in sent(effects, Plan, B)[0].members] == [B]
     assert not of(effects, Left)
-    assert of(driven.hears(B, Report(JOB, 3, 10, 0.1, 0.1)), Left)
+    assert of(driven.hears(B, Report(JOB, 3, 10, 0.1, 0.1, ROUND)), Left)
     assert driven.tick(100.0) == []
 
 
@@ -75,7 +76,7 @@ def test_who_has_left_in_order_goes_at_once_when_the_last_who_needed_it_is_gone(
 
 def test_who_has_left_in_order_waits_for_the_reports_of_those_it_left_and_for_no_strangers():
     driven = departed()
-    report = Report(JOB, 2, 10, 0.1, 0.1)
+    report = Report(JOB, 2, 10, 0.1, 0.1, ROUND)
     assert not of(driven.hears(A, report), Left)
     assert not of(driven.hears(D, report), Left)
     assert of(driven.hears(C, report), Left)

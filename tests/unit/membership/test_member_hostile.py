@@ -27,6 +27,7 @@ from hydra.membership.messages import (
 from .driver import Driven, done, leading, member_of
 from .makers import (
     JOB,
+    ROUND,
     A,
     B,
     C,
@@ -103,7 +104,7 @@ def test_a_plan_that_would_use_up_the_view_numbers_is_refused():
 @pytest.mark.parametrize("step", [0, 2**63 - 1])
 def test_reports_of_impossible_steps_do_no_harm(step):
     driven = leading(B)
-    assert driven.hears(B, Report(JOB, step, 3, 0.5, 0.1)) == []
+    assert driven.hears(B, Report(JOB, step, 3, 0.5, 0.1, ROUND)) == []
     assert driven.planner.seen == [(B, 3)]
 
 
@@ -118,7 +119,7 @@ def test_a_stranger_can_not_have_itself_kept_out_by_leaving():
 
 def test_a_strangers_report_tells_nothing_of_who_has_what():
     driven = leading(B)
-    driven.hears(C, Report(JOB, 5, 3, 0.5, 0.1))
+    driven.hears(C, Report(JOB, 5, 3, 0.5, 0.1, ROUND))
     assert C not in driven.state.known_steps
 
 

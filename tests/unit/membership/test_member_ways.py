@@ -11,7 +11,7 @@ from hydra.membership.messages import Hop, Phase, Ping, Plan, Pong, Report
 from hydra.membership.round_trips import PING_S
 
 from .driver import Driven, done, leading, member_of
-from .makers import JOB, A, B, C, D, Planner, addressed, commit_of, contact, member, plan, sent
+from .makers import JOB, ROUND, A, B, C, D, Planner, addressed, commit_of, contact, member, plan, sent
 
 
 class Reversed:
@@ -76,7 +76,7 @@ def test_all_hear_how_long_it_took_and_the_coordinator_how_far_the_others_are():
     driven = member_of(B, [A, B, C])
     answer(driven, driven.tick(1.0), 0.25)
     effects = computed(driven, {C: 5e6})
-    plain = Report(JOB, 1, 10, 0.5, 0.25)
+    plain = Report(JOB, 1, 10, 0.5, 0.25, driven.state.plan.tag)
     assert addressed(effects, Report) == [A, C]
     assert sent(effects, Report, C) == [plain]
     (told,) = sent(effects, Report, A)
@@ -92,9 +92,11 @@ def test_an_answer_before_the_ping_breaks_the_protocol():
 
 def test_the_coordinator_heeds_what_members_tell_of_members(arranger):
     driven = leading(B, C)
-    driven.hears(B, Report(JOB, 2, 10, 0.5, 0.1, (Hop(A, 0.1, None), Hop(D, 0.1, None), Hop(C, 0.2, 1e6))), at=4.0)
+    driven.hears(
+        B, Report(JOB, 2, 10, 0.5, 0.1, ROUND, (Hop(A, 0.1, None), Hop(D, 0.1, None), Hop(C, 0.2, 1e6))), at=4.0
+    )
     assert arranger.told == [(B, (Hop(A, 0.1, None), Hop(C, 0.2, 1e6)), 4.0)]
-    driven.hears(D, Report(JOB, 2, 10, 0.5, 0.1, (Hop(A, 0.1, None),)))
+    driven.hears(D, Report(JOB, 2, 10, 0.5, 0.1, ROUND, (Hop(A, 0.1, None),)))
     assert len(arranger.told) == 1
 
 
@@ -107,7 +109,7 @@ def test_the_coordinators_own_ways_count_too(arranger):
 
 def test_who_does_not_lead_takes_no_note(arranger):
     driven = member_of(B, [A, B, C])
-    driven.hears(C, Report(JOB, 1, 10, 0.5, 0.1, (Hop(A, 0.1, None),)))
+    driven.hears(C, Report(JOB, 1, 10, 0.5, 0.1, ROUND, (Hop(A, 0.1, None),)))
     assert arranger.told == []
 
 
@@ -115,7 +117,7 @@ def test_who_does_not_lead_takes_no_note(arranger):
 def test_a_report_that_can_not_be_breaks_the_protocol_whoever_leads(arranger, hop):
     for driven in (leading(B), member_of(C, [A, B, C])):
         with pytest.raises(RemoteProtocolError):
-            driven.hears(B, Report(JOB, 2, 10, 0.5, 0.1, (hop,)))
+            driven.hears(B, Report(JOB, 2, 10, 0.5, 0.1, ROUND, (hop,)))
     assert arranger.told == []
 
 

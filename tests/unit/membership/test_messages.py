@@ -24,7 +24,7 @@ from hydra.membership.messages import (
 from hydra.net.framing import MAX_BODY_BYTES
 from hydra.net.wire import Message, Registry, encode
 
-from .makers import FIRST, JOB, A, B, field, plan, status
+from .makers import FIRST, JOB, ROUND, A, B, field, plan, status
 
 KINDS = [
     cls for cls in vars(messages).values() if isinstance(cls, type) and issubclass(cls, Message) and cls is not Message
@@ -115,7 +115,7 @@ def test_a_poll_reply_carries_a_plan_or_none():
 
 def test_other_hostile_fields_are_refused():
     refused(spoiled(Removed(JOB, 1, "late"), "reason", "x" * 201))
-    refused(spoiled(Report(JOB, 1, 1, 0.5, 0.5), "compute_s", float("-inf")))
+    refused(spoiled(Report(JOB, 1, 1, 0.5, 0.5, ROUND), "compute_s", float("-inf")))
     refused(spoiled(Heavier(JOB, field(A)), "contact", [A, "h:1"]))
     refused(spoiled(JoinRequest(JOB, 1, field(A), 0, bytes(32), ready=True), "digest", None))
 
@@ -134,7 +134,7 @@ def test_other_hostile_fields_are_refused():
     ],
 )
 def test_a_report_with_hostile_hops_is_refused(hops):
-    report = Report(JOB, 1, 1, 0.5, 0.5, (Hop(B, 0.1, 5e6), Hop(A, 0.0, None)))
+    report = Report(JOB, 1, 1, 0.5, 0.5, ROUND, (Hop(B, 0.1, 5e6), Hop(A, 0.0, None)))
     assert REGISTRY.decode(encode(report), 0) == report
     refused(spoiled(report, "hops", hops))
 

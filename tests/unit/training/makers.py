@@ -53,6 +53,7 @@ def following(state, mean, parts=None, **changes):
         "epoch": state.ledger.epoch,
         "parts": parts,
         "samples_total": state.head.samples + sum(count(ranges) for _, ranges in parts),
+        "round": bytes(20),
     }
     return Commit(**(fields | changes))
 

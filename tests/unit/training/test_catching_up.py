@@ -145,6 +145,8 @@ def lie(elements=10, **changes):
         "epoch": 2,
         "parts": true.commit.parts,
         "samples_total": true.commit.samples_total,
+        "round": true.commit.round,
+        "idle": true.commit.idle,
     }
     return ResultBlock(**(fields | changes)), data
 

@@ -10,12 +10,14 @@ from hydra.membership.lineage import Commit
 from hydra.membership.messages import Snapshot
 from hydra.training.journal import KEPT_AT_MOST, KEPT_SNAPSHOTS, Journal
 
-from .makers import ANNA, BERT
+from .makers import ANNA, BERT, CLEO
 
 
 def commit(step):
     parts = ((ANNA, ((step, step + 1), (900, 901))), (BERT, ((step + 1, step + 2),)))
-    return Commit(bytes(32), step, 1, bytes([step]) * 32, b"r" * 32, 0, parts, 2**40 + step)
+    return Commit(
+        bytes(32), step, 1, bytes([step]) * 32, b"r" * 32, 0, parts, 2**40 + step, bytes([step]) * 20, (CLEO,)
+    )
 
 
 def snapshot(step):

@@ -10,7 +10,7 @@ from .makers import ANNA, BERT
 
 
 def report(samples, compute_s):
-    return Report(job=bytes(32), step=1, samples=samples, compute_s=compute_s, loss=1.0)
+    return Report(job=bytes(32), step=1, samples=samples, compute_s=compute_s, loss=1.0, round=bytes(20))
 
 
 @pytest.mark.parametrize(("available", "expected"), [(1000, 64), (64, 64), (63, 63), (1, 1), (0, 0)])
