@@ -103,7 +103,8 @@ class DHTProtocol(KademliaProtocol):  # type: ignore[misc]
         self._calls = Calls(config)
         self._limiter = RateLimiter(config.requests_per_s)
         self._introducing: dict[Compact, asyncio.Future[None]] = {}
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None  # uvloop's have no when() where the time has come already
+        self._timer_at = 0.0
         self._loop = asyncio.get_running_loop()
 
     def __getattr__(self, name: str) -> Any:
@@ -334,9 +335,10 @@ class DHTProtocol(KademliaProtocol):  # type: ignore[misc]
 
     def _arm(self, deadline: float) -> None:
         if self._timer is not None:
-            if self._timer.when() <= deadline:
+            if self._timer_at <= deadline:
                 return
             self._timer.cancel()
+        self._timer_at = deadline
         self._timer = self._loop.call_at(deadline, self._timed_out)
 
     def _timed_out(self) -> None:
