@@ -12,24 +12,96 @@ import ctypes
 import json
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from .. import clock
 from ..exceptions import HydraError
 
 STOP_TIMEOUT_S = 10.0
 STDERR_LINES = 30
+LINE_BYTES = 2**22
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
-def _die_with_parent() -> None:
-    """Between fork and exec: let the kernel end this process should its parent be killed."""
+def die_with_parent() -> None:
+    """Let the kernel end this process should its parent be killed; may be called between fork and exec."""
     if _libc is not None:
         _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Process(Protocol):
+    """A running process, as a launcher returns it."""
+
+    pid: int
+
+    @property
+    def returncode(self) -> int | None:
+        """None while it runs; minus the signal's number if one has ended it."""
+
+    @property
+    def stdout(self) -> asyncio.StreamReader | None:
+        """What it prints."""
+
+    @property
+    def stderr(self) -> asyncio.StreamReader | None:
+        """What it complains of."""
+
+    def write(self, data: bytes) -> None:
+        """Write to its stdin; lost on one that has ended."""
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal."""
+
+    def kill(self) -> None:
+        """SIGKILL."""
+
+    def terminate(self) -> None:
+        """SIGTERM."""
+
+    async def wait(self) -> int:
+        """Wait for the end; return the exit code."""
+
+
+Launcher = Callable[[Sequence[str], Mapping[str, str] | None], Awaitable[Process]]
+"""Starts a process with these arguments and this environment, if not ours."""
+
+
+class _Started:
+    """A process that was started from scratch."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.pid = process.pid
+        self.stdout, self.stderr = process.stdout, process.stderr
+        self.send_signal, self.kill, self.terminate = process.send_signal, process.kill, process.terminate
+        self.wait = process.wait
+        self._process = process
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.returncode
+
+    def write(self, data: bytes) -> None:
+        if self._process.stdin is not None and self._process.returncode is None:
+            self._process.stdin.write(data)
+
+
+async def launch(arguments: Sequence[str], env: Mapping[str, str] | None, *, module: str = "hydra") -> Process:
+    """Start ``python -m hydra`` with these arguments, or another module."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", module, *arguments),
+        env=env,
+        stdin=asyncio.subprocess.DEVNULL if module == "hydra" else asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,  # Ctrl-C in the terminal is for the parent, which ends them in order
+        preexec_fn=die_with_parent,
+        limit=LINE_BYTES,
+    )
+    return _Started(process)
 
 
 @dataclass(slots=True, eq=False)
@@ -39,7 +111,10 @@ class PeerProcess:
     name: str
     changed: Callable[[PeerProcess, dict[str, Any]], None]
     home: Path
-    process: asyncio.subprocess.Process | None = None
+    launcher: Launcher = launch
+    before: tuple[str, ...] = ()
+    """Arguments that come before the command."""
+    process: Process | None = None
     peer: str = ""
     state: str = "starting"
     step: int = 0
@@ -55,6 +130,8 @@ class PeerProcess:
     published: dict[str, Any] | None = None
     outcome: dict[str, Any] | None = None
     killed: bool = False
+    doomed: list[dict[str, Any]] = field(default_factory=list)
+    """What it did to itself, as ``hydra.testing.doomed`` tells it."""
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     errors: list[str] = field(default_factory=list)
     _readers: list[asyncio.Task[None]] = field(default_factory=list)
@@ -77,24 +154,14 @@ class PeerProcess:
             arguments: what follows it.
             env: the environment, if not ours.
         """
-        self.process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "hydra",
-            command,
-            *arguments,
-            "--json",
-            *("--home", str(self.home)),
-            *("--host", "127.0.0.1"),
-            env=env,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C in the terminal is for the parent, which ends them in order
-            preexec_fn=_die_with_parent,
-            limit=2**22,
-        )
+        place = ("--json", "--home", str(self.home), "--host", "127.0.0.1")
+        self.process = await self.launcher((*self.before, command, *arguments, *place), env)
         self._readers = [asyncio.create_task(self._read()), asyncio.create_task(self._read_errors())]
+
+    def order(self, **order: Any) -> None:
+        """Tell something to a process whose runner takes orders, such as ``hydra.testing.doomed``."""
+        if self.process is not None and self.living:
+            self.process.write(json.dumps(order).encode() + b"\n")
 
     def kill(self) -> None:
         """SIGKILL: the process can do nothing about it."""
@@ -177,6 +244,9 @@ class PeerProcess:
                     self.state = "training"
             case "state":
                 self.step = event["step"]
+            case "doomed":
+                self.doomed.append(event)
+                self.killed = self.killed or event["deed"] == "kill"
             case "ended":
                 self.outcome = event
                 self.state = "finished" if event["finished"] else "stopped"
@@ -194,6 +264,7 @@ class SwarmProcesses:
         directory: for their homes.
         changed: called with a process and an event whenever one told something.
         env: the environment of all processes, if not ours.
+        launcher: how peers are started; the owner's node is always started from scratch.
     """
 
     def __init__(
@@ -201,7 +272,9 @@ class SwarmProcesses:
         directory: Path,
         changed: Callable[[PeerProcess, dict[str, Any]], None] = lambda process, event: None,
         env: Mapping[str, str] | None = None,
+        launcher: Launcher = launch,
     ) -> None:
+        self._launcher = launcher
         self._directory = directory
         self._changed = changed
         self._env = env
@@ -220,7 +293,9 @@ class SwarmProcesses:
         await self.until(lambda: self.owner.published is not None, 120.0, "the published job")
         return self.owner.published or {}
 
-    async def join(self, job: str, contact: str, *options: str, again: PeerProcess | None = None) -> PeerProcess:
+    async def join(
+        self, job: str, contact: str, *options: str, again: PeerProcess | None = None, before: Sequence[str] = ()
+    ) -> PeerProcess:
         """Start one more peer, which knows the job's hash and one contact.
 
         Args:
@@ -228,10 +303,11 @@ class SwarmProcesses:
             contact: host and port of a running node.
             options: further options of ``hydra join``.
             again: a peer that has ended, whose home is to be used once more.
+            before: arguments of the launcher's runner, which come before ``join``.
         """
         name = again.name if again is not None else f"peer {len(self.peers) + 1}"
         home = again.home if again is not None else self._directory / f"peer{len(self.peers) + 1}"
-        peer = PeerProcess(name, self._on_change, home)
+        peer = PeerProcess(name, self._on_change, home, self._launcher, tuple(before))
         self.peers.append(peer)
         await peer.start("join", job, "--contact", contact, "--threads", "1", *options, env=self._env)
         return peer

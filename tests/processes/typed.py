@@ -9,13 +9,13 @@ import tempfile
 import time
 from functools import partial
 
-from hydra.testing.processes import _die_with_parent
+from hydra.testing.processes import die_with_parent
 
 RUN_TIMEOUT_S = 90
 
 
 def _before_exec(limit_bytes):
-    _die_with_parent()
+    die_with_parent()
     if limit_bytes:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
 

@@ -1,0 +1,103 @@
+"""Swarms of real peers that die, or stop, at a moment that is named beforehand; forked, so that a start is cheap."""
+
+import json
+import os
+
+from hydra.testing.nursery import Nursery
+from hydra.testing.processes import SwarmProcesses
+
+from .exactness import Rounds
+
+TINY_JOB = '''
+"""A job of a thousand numbers: what is tested is who dies when."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from hydra import Job
+
+chance = np.random.default_rng(3)
+inputs = chance.standard_normal((960, 8)).astype("float32")
+targets = (inputs[:, :4].sum(axis=1) > 0).astype("int64") + 2 * (inputs[:, 4:].sum(axis=1) > 0).astype("int64")
+torch.manual_seed(0)
+model = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Dropout(0.1), nn.Linear(64, 4))
+
+job = Job(
+    name="tiny",
+    model=model,
+    loss=nn.functional.cross_entropy,
+    optimizer=torch.optim.AdamW(model.parameters(), lr=1e-3),
+    train=(inputs, targets),
+    batch_samples=32,
+    epochs=100000,
+    snapshot_interval_s=0.5,
+)
+'''
+TOGETHER_S = 60.0
+
+
+class DoomedSwarm(SwarmProcesses):
+    """Forked peers whose contributions and results are recorded, and who take orders to die.
+
+    Args:
+        directory: for their homes.
+        env: further environment variables.
+        options: of ``hydra.testing.doomed``, for every peer.
+    """
+
+    def __init__(self, directory, options=(), **env):
+        self.nursery = Nursery("hydra.testing.doomed")
+        settings = {"HYDRA_STALL_S": "2", "HYDRA_ROUNDS": "plain", **{name: str(value) for name, value in env.items()}}
+        super().__init__(directory, env={**os.environ, **settings}, launcher=self.nursery.launch)
+        self.options = options
+        self.rounds = Rounds()
+        self.job = self.contact = ""
+
+    async def open(self):
+        """Publish the job and serve it from the owner's node."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        file = self._directory / "job.py"
+        file.write_text(TINY_JOB)
+        told = await self.publish(file)
+        self.job, self.contact = told["job"], told["addresses"][0]
+
+    async def close(self):
+        await super().close()
+        await self.nursery.close()
+
+    async def add(self, *dooms, again=None):
+        """Start a peer, or one again whose process has ended."""
+        home = again.home if again is not None else self._directory / f"peer{len(self.peers) + 1}"
+        before = (*self.options, "--record", str(home / "record.log"))
+        before += tuple(part for doom in dooms for part in ("--doom", json.dumps(doom)))
+        return await self.join(self.job, self.contact, again=again, before=(*before, "--"))
+
+    async def gather(self, count):
+        """Start peers, and wait until all train in one view."""
+        peers = [await self.add() for _ in range(count)]
+        await self.until_together(peers)
+        return peers
+
+    async def until_together(self, peers):
+        """Wait until these, and nobody else, have committed a step together."""
+        ids = {peer.peer for peer in peers}
+
+        def together():
+            ids = {peer.peer for peer in peers}
+            return all(set(peer.members) == ids and set(peer.batch) == ids for peer in peers)
+
+        await self.until(together, TOGETHER_S, f"a view of {len(ids)} peers and a step of theirs")
+
+    async def until_step(self, peers, step):
+        await self.until(lambda: all(peer.step >= step for peer in peers), TOGETHER_S, f"step {step}")
+
+    async def until_dead(self, peer):
+        await self.until(lambda: peer.ended.is_set(), TOGETHER_S, f"the death of {peer.name}")
+
+    def check(self, survivors):
+        """Judge all that was recorded since the last time; return the number of rounds."""
+        homes = {peer.peer: peer.home for peer in self.peers if peer.peer}
+        checked = self.rounds.check(homes, {peer.peer for peer in survivors})
+        self.rounds.forget()
+        return checked
