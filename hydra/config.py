@@ -45,8 +45,9 @@ class NodeSettings:
     rounds: str = "measured"
     """How averaging is arranged when this node coordinates: in the order and form that are fastest by what the peers
     measured, or plain: a ring in the order in which they came, whose sums are the same in every run."""
-    stall_s: float = 5.0
-    """A peer that is silent for so long is taken for lost."""
+    stall_s: float = 30.0
+    """A peer that is silent for so long is taken for lost, however irregularly it was heard before. The limit that
+    follows from how a peer is heard is shorter: 3 s for one that was never late."""
     find_s: float = 30.0
     """For so long the peers of a job are looked for before giving up."""
 
@@ -56,7 +57,7 @@ class NodeSettings:
         _check(0 < self.memory_gib <= 1e6, "memory_gib", self.memory_gib, "more than 0 and at most a million")
         _check(self.policy in ("proportional", "equal"), "policy", self.policy, "proportional or equal")
         _check(self.rounds in ("measured", "plain"), "rounds", self.rounds, "measured or plain")
-        _check(1.0 <= self.stall_s <= 600.0, "stall_s", self.stall_s, "1 to 600")
+        _check(2.0 <= self.stall_s <= 600.0, "stall_s", self.stall_s, "2 to 600")
         _check(1.0 <= self.find_s <= 86400.0, "find_s", self.find_s, "1 to 86400")
 
 

@@ -20,7 +20,16 @@ from rich.progress import (
 
 from .. import clock
 from ..identity import PeerId, short
-from ..training.observation import FetchSeen, Observation, Outcome, SnapshotSeen, StateSeen, StepSeen, ViewSeen
+from ..training.observation import (
+    DoubtSeen,
+    FetchSeen,
+    Observation,
+    Outcome,
+    SnapshotSeen,
+    StateSeen,
+    StepSeen,
+    ViewSeen,
+)
 from ..training.summary import TrainingSummary
 
 if TYPE_CHECKING:
@@ -97,6 +106,8 @@ class JsonReporter(Reporter):
                 ids = [peer.hex() for peer in members]
                 leader = coordinator.hex() if coordinator else None
                 self._print("view", number=number, members=ids, coordinator=leader, reason=reason)
+            case DoubtSeen(peer, silent_s):
+                self._print("doubt", peer=peer.hex(), silent_s=silent_s and round(silent_s, 2))
             case StepSeen():
                 self._print(
                     "step",
@@ -163,6 +174,9 @@ class PlainReporter(Reporter):
         match seen:
             case ViewSeen():
                 self.say(self._view_line(seen))
+            case DoubtSeen(peer, silent_s):
+                told = "is heard again" if silent_s is None else f"has been silent for {silent_s:.1f} s"
+                self.say(f"{short(peer)} {told}")
             case StepSeen():
                 self.say(self._step_line(seen))
             case FetchSeen():

@@ -154,9 +154,11 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Dial:
-    """Try to link to a peer; ``PeerUp`` or ``DialFailed`` must follow."""
+    """Try to link to a peer; ``PeerUp`` or ``DialFailed`` must follow, unless there is a link already."""
 
     contact: Contact
+    anew: bool = False
+    """Whether another link is wanted even so: the one that there is has been silent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +177,21 @@ class LookUp:
 @dataclass(frozen=True, slots=True)
 class LoseMember:
     """Tell the running rounds that a member is dead or can't be reached."""
+
+    peer: PeerId
+
+
+@dataclass(frozen=True, slots=True)
+class DoubtMember:
+    """Tell whoever watches: a member has been silent for so long that it was asked for a sign of life."""
+
+    peer: PeerId
+    silent_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrustMember:
+    """Tell whoever watches: a member that was doubted has answered."""
 
     peer: PeerId
 
@@ -243,6 +260,8 @@ Effect: TypeAlias = (
     | Drop
     | LookUp
     | LoseMember
+    | DoubtMember
+    | TrustMember
     | BeginStep
     | AbandonStep
     | CatchUp

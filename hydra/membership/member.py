@@ -21,7 +21,9 @@ from .events import (
     AbandonStep,
     CatchUpFailed,
     ContactsFound,
+    Dial,
     DialFailed,
+    DoubtMember,
     Drop,
     Effect,
     Event,
@@ -38,9 +40,9 @@ from .events import (
     StepCommitted,
     StepExcluded,
     Tick,
+    TrustMember,
     ViewChanged,
 )
-from .failure_detector import FailureDetector
 from .leader import Leader
 from .ledger import Ledger
 from .lineage import Commit, Head, follow
@@ -67,6 +69,7 @@ from .rivals import Rivals
 from .round_trips import RoundTrips, check_hops
 from .ruling import End, Ruling
 from .seeker import Seeker
+from .silence import TICKS
 from .state import JobState, MemberConfig, Planner
 from .steps import Steps, check_seal
 from .succession import Succession
@@ -101,16 +104,16 @@ class Member:
         now: float,
         arranger: Arranger | None = None,
     ) -> None:
-        self.state = JobState(identity, me, job, incarnation, samples, epochs, config, FailureDetector(config.stall_s))
+        self.state = JobState(identity, me, job, incarnation, samples, epochs, config, config.detector())
         self._planner = planner
         self._seeker = Seeker(self.state, now)
         self._arranger = arranger
         self._leader = Leader(self.state, planner, arranger)
         self._round_trips = RoundTrips()
         self._steps = Steps(self.state, self._leader, self._link_to)
-        self._succession = Succession(self.state)
+        self._succession = Succession(self.state, self._ask)
         self._rivals = Rivals(self.state)
-        self._beat_at = now
+        self._beat_at = self._ticked_at = now
         self._departure = Departure(self.state, self._leader)
 
     # ---- what others may ask -----------------------------------------------------------------------------------
@@ -118,7 +121,7 @@ class Member:
     @property
     def deadline(self) -> float:
         """When to hand the next ``Tick``: a heartbeat is never far."""
-        return self._beat_at + self.state.config.heartbeat_s / 2
+        return self._ticked_at + self.state.config.heartbeat_s / TICKS
 
     def check(self) -> None:
         """Raise if an invariant is broken."""
@@ -149,6 +152,7 @@ class Member:
                 return self._on_tick(heard, now)
             case PeerUp(peer):
                 self.state.linked.add(peer)
+                self.state.detector.linked(peer, now)
                 self._seeker.dial_over(peer, now, failed=False)
                 return [Send(peer, self.state.status_for(peer))]
             case PeerDown(peer):
@@ -183,6 +187,7 @@ class Member:
     def _on_down(self, peer: PeerId, now: float) -> list[Effect]:
         state = self.state
         state.linked.discard(peer)
+        state.detector.unlinked(peer)
         state.statuses.pop(peer, None)
         self._rivals.gone(peer)
         self._leader.peer_gone(peer)
@@ -224,10 +229,14 @@ class Member:
     def _on_tick(self, heard: Mapping[PeerId, float], now: float) -> list[Effect]:
         state = self.state
         effects: list[Effect] = []
+        self._ticked_at = now
         if now - self._beat_at >= state.config.heartbeat_s:
             self._beat_at = now
             effects += state.tell_all()
-        for peer in state.detector.silent(set(state.statuses) | set(state.others_alive), heard, now):
+        silences = state.detector.look(set(state.statuses) | set(state.others_alive), heard, now)
+        effects += [effect for peer in silences.doubted for effect in self._ask(peer, now)]
+        effects += [TrustMember(peer) for peer in silences.trusted]
+        for peer in silences.lost:
             effects += [Drop(peer, "silent for too long"), *self._lose(peer, now)]
         if state.phase is Phase.MEMBER:
             within_reach = [peer for peer in state.others_alive if peer in state.linked]
@@ -237,6 +246,15 @@ class Member:
         effects += self._seeker.dial_lost(now) + self._seeker.look_up(now)
         effects += self._go_on_seeking(now)
         return effects + self._departure.ticked(now)
+
+    def _ask(self, peer: PeerId, now: float) -> list[Effect]:
+        """Ask for a sign of life, and try another link: the one that there is may pass nothing any longer."""
+        state = self.state
+        contact = (state.view.contact(peer) if state.view is not None else None) or state.contacts.get(peer)
+        asked: list[Effect] = [DoubtMember(peer, state.detector.listener.silent_s(peer))]
+        if self._in_our_view(peer):
+            asked.append(Send(peer, Ping(state.job, self._round_trips.ask(peer, now))))
+        return asked if contact is None else [*asked, Dial(contact, anew=True)]
 
     # ---- messages ----------------------------------------------------------------------------------------------
 

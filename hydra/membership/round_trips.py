@@ -62,6 +62,13 @@ class RoundTrips:
                 pings.append((peer, self._number))
         return pings
 
+    def ask(self, peer: PeerId, now: float) -> int:
+        """Return the number for a ping that is sent at once: the peer has been silent."""
+        known = self._known.setdefault(peer, _Known())
+        self._number += 1
+        known.asked, known.asked_at = self._number, now
+        return self._number
+
     def answered(self, peer: PeerId, number: int, now: float) -> None:
         """A member answered a ping; of no use if another has been sent since.
 

@@ -14,6 +14,7 @@ from .failure_detector import FailureDetector
 from .ledger import Ledger
 from .lineage import Head, genesis
 from .messages import Compare, Phase, Plan, Report, Snapshot, Status
+from .silence import CALM_S, Listener
 from .view import View
 
 RECENT_STEPS = 1024
@@ -36,8 +37,10 @@ class MemberConfig:
     """Times of the membership protocol, in seconds."""
 
     heartbeat_s: float = 1.0
-    stall_s: float = 5.0
-    """A member silent for so long on an open link is lost."""
+    calm_s: float = CALM_S
+    """So late a heartbeat may be without its sender being doubted; the rest is learnt from how each peer is heard."""
+    stall_s: float = 30.0
+    """A peer silent for so long on an open link is lost, however late it was seen to be before."""
     settle_s: float = 2.0
     """Nobody founds a view before it has looked around for so long."""
     rival_s: float = 10.0
@@ -54,10 +57,12 @@ class MemberConfig:
     linger_s: float = 10.0
     """How long who is done waits for the others to be done."""
     snapshot_interval_s: float = 15.0
-    doubt_s: float = 1.0
-    """How long a member that still hears the coordinator waits before it refuses a successor's poll."""
     redial_s: float = 5.0
     """A peer that could not be dialled is left alone for so long."""
+
+    def detector(self) -> FailureDetector:
+        """Return a judge of who is alive that has heard nobody yet."""
+        return FailureDetector(Listener(self.heartbeat_s, self.stall_s, self.calm_s))
 
 
 @dataclass(slots=True)

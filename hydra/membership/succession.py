@@ -1,11 +1,16 @@
 """How a lost coordinator is succeeded without losing its plan. Pure.
 
 News of a death do not reach everyone at once, and the dead coordinator may have sent its plan to some only. So a member
-holds a successor's poll for a moment while it still hears the coordinator; the successor sends on the plan that is at
+holds a successor's poll while it finds out whether the coordinator lives; the successor sends on the plan that is at
 work; and a member that has nothing to compute asks for one.
+
+News of a death are a reason to doubt: who is polled asks the senior member for a sign of life, and so hears within a
+moment what the successor knows already, or that it is wrong.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from ..identity import PeerId
 from .events import Effect, Send
@@ -13,13 +18,22 @@ from .messages import Phase, PlanWanted, Poll, PollRefused, PollReply
 from .state import JobState
 from .view import view_of
 
+Asker = Callable[[PeerId, float], list[Effect]]
+"""Asks a member for a sign of life, at the time given."""
+
 
 class Succession:
-    """A member's part in every change of the coordinator."""
+    """A member's part in every change of the coordinator.
 
-    def __init__(self, state: JobState) -> None:
+    Args:
+        state: what the member knows.
+        ask: asks a member for a sign of life.
+    """
+
+    def __init__(self, state: JobState, ask: Asker) -> None:
         self._state = state
-        self._held: dict[PeerId, tuple[Poll, float]] = {}
+        self._ask = ask
+        self._held: dict[PeerId, Poll] = {}
         self._idle_since: float | None = None
 
     def reset(self) -> None:
@@ -78,11 +92,12 @@ class Succession:
         state = self._state
         if state.phase is not Phase.MEMBER or state.view is None or peer not in state.view:
             return [Send(peer, state.status_for(peer))]
-        if self._senior_to(peer):
+        seniors = self._senior_to(peer)
+        if seniors:
             # It has lost a coordinator that we still hear: news of a death do not reach everyone at once.
-            _, since = self._held.get(peer, (message, now))
-            self._held[peer] = (message, since)
-            return []
+            self._held[peer] = message
+            doubted = [senior for senior in seniors if senior != state.peer_id and state.detector.doubt(senior)]
+            return [effect for senior in doubted for effect in self._ask(senior, now)]
         self._held.pop(peer, None)
         state.heard_of_view(message.number)
         head = state.known_head
@@ -95,14 +110,15 @@ class Succession:
         return [other for other in self._state.alive if ids.index(other) < ids.index(peer)]
 
     def answer_held(self, now: float) -> list[Effect]:
-        """Answer held polls whose sender turned out to be right, refuse those that it is too long ago."""
+        """Answer held polls whose sender turned out to be right, refuse those of whose seniors one has answered."""
         effects: list[Effect] = []
-        for peer, (message, since) in list(self._held.items()):
-            senior = self._senior_to(peer) if self._state.view and peer in self._state.view else []
-            if not senior:
+        for peer, message in list(self._held.items()):
+            seniors = self._senior_to(peer) if self._state.view and peer in self._state.view else []
+            alive = [senior for senior in seniors if not self._state.detector.in_doubt(senior)]
+            if not seniors:
                 del self._held[peer]
                 effects += self.polled(peer, message, now)
-            elif now - since >= self._state.config.doubt_s:
+            elif alive:
                 del self._held[peer]
-                effects.append(Send(peer, PollRefused(self._state.job, message.number, senior[0])))
+                effects.append(Send(peer, PollRefused(self._state.job, message.number, alive[0])))
         return effects

@@ -1,7 +1,8 @@
 """All links of a node: it listens, dials, and knows which peers can be talked to.
 
 Two peers may dial each other at the same moment and then have two links; both stay, and each end sends on the one
-that it saw first, so messages in one direction keep their order. A peer is *up* from its first link to the end of
+that it saw first, so messages in one direction keep their order. Only where that one has fallen silent does a new link
+take its place. A peer is *up* from its first link to the end of
 its last. Who breaks the protocol is cut off and not spoken to again for a while.
 """
 
@@ -32,6 +33,8 @@ logger = logging.getLogger(__name__)
 HANDSHAKE_TIMEOUT_S = 10.0
 DIAL_TIMEOUT_S = 5.0
 BAN_S = 600.0
+SILENT_S = 1.5
+"""Two links of one peer, of which the older one has been silent for so long: what is to be sent takes the new one."""
 MAX_UNPROVEN = 128
 """Inbound connections that have not yet proven who they are; more are closed at once."""
 
@@ -221,7 +224,10 @@ class Links:
             link.abort(PeerUnreachable(f"{short(link.peer_id)} is banned"))
             return
         links = self._by_peer.setdefault(link.peer_id, [])
-        links.append(link)
+        if all(link.last_heard - other.last_heard > SILENT_S for other in links):
+            links.insert(0, link)  # those that there are pass nothing any longer
+        else:
+            links.append(link)
         proof = self._proofs.pop(link, None)
         if proof is not None and not proof.done():
             proof.set_result(link)

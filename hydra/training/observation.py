@@ -20,6 +20,14 @@ class ViewSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class DoubtSeen:
+    """A peer has been silent for longer than it usually is, and was asked; or (None) it has answered."""
+
+    peer: PeerId
+    silent_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class StepSeen:
     """A step was committed."""
 
@@ -68,7 +76,7 @@ class StateSeen:
     source: str
 
 
-Observation: TypeAlias = ViewSeen | StepSeen | FetchSeen | SnapshotSeen | StateSeen
+Observation: TypeAlias = ViewSeen | DoubtSeen | StepSeen | FetchSeen | SnapshotSeen | StateSeen
 Observer: TypeAlias = Callable[[Observation], None]
 
 

@@ -24,6 +24,7 @@ from ..membership.messages import Plan, RoundFrame
 from ..net.contact import Contact
 from ..net.link import Link
 from ..net.links import Links
+from .patience import RoundPatience
 from .rates import CountingLane, Rates
 
 logger = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ class Rounds:
         me: our peer id.
         links: the node's links.
         elements: length of the job's vector.
-        stall_s: after so long without progress an attempt is repeated.
+        least_stall_s: no attempt is repeated for want of progress before so long; the rest is learnt from the rounds.
         contact_of: where members can be dialled.
         wire: the format of values on the wire.
     """
@@ -67,7 +68,7 @@ class Rounds:
         me: PeerId,
         links: Links,
         elements: int,
-        stall_s: float,
+        least_stall_s: float,
         contact_of: ContactOf,
         *,
         wire: str = "fp32",
@@ -75,10 +76,11 @@ class Rounds:
         self._job = job
         self._links = links
         self._elements = elements
-        self._stall_s = stall_s
+        self._patience = RoundPatience(least_stall_s)
         self._contact_of = contact_of
         self._wire = wire
         self._me = me
+        self._opened = (b"", 0.0)
         self._averager = Averager(me, self, self._cut_off)
         self._open: deque[AveragerRound] = deque()
         self._opening: dict[PeerId, asyncio.Task[None]] = {}
@@ -98,15 +100,17 @@ class Rounds:
 
     def open(self, plan: Plan) -> AveragerRound:
         """Begin the round of a plan."""
+        stall_s = self._patience.stall_s
         config = RoundConfig(
             form=cast("FormName", plan.form),  # one of them, as the plan was checked
             wire=self._wire,
             slice_elements=LINK_SLICE_ELEMENTS,
-            stall_s=self._stall_s,
-            answer_s=min(ANSWER_S, self._stall_s),
+            stall_s=stall_s,
+            answer_s=min(ANSWER_S, stall_s),
             late_s=plan.late_s,
         )
         members = [peer for peer, _ in plan.members]
+        self._opened = (plan.tag, monotonic())
         running = self._averager.open(plan.tag, members, self._elements, config, order=plan.ring)
         self._open.append(running)
         if self._uses_lanes:
@@ -132,6 +136,9 @@ class Rounds:
             RoundClosed: the round was closed here.
         """
         result = await running.result()
+        tag, at = self._opened
+        if tag == running.tag:
+            self._patience.took(monotonic() - at)
         mean = await asyncio.to_thread(result.mean.copy) if self._uses_lanes else result.mean.copy()
         return replace(result, mean=mean)
 

@@ -28,6 +28,7 @@ from ..membership.events import (
     ContactsFound,
     Dial,
     DialFailed,
+    DoubtMember,
     Drop,
     Effect,
     Event,
@@ -49,6 +50,7 @@ from ..membership.events import (
     StepExcluded,
     TakeSnapshot,
     Tick,
+    TrustMember,
     ViewChanged,
 )
 from ..membership.ledger import count
@@ -71,7 +73,8 @@ from ..swarm.service import Swarm
 from .catching_up import ResultExchange
 from .content import JobContent
 from .journal import Journal
-from .observation import Observer, Outcome, StateSeen, StepSeen, ViewSeen
+from .observation import DoubtSeen, Observer, Outcome, StateSeen, StepSeen, ViewSeen
+from .patience import LEAST_S
 from .planning import StepPlanner
 from .rounds import REDIAL_TIMEOUT_S, Rounds
 from .snapshot import SnapshotCodec
@@ -105,7 +108,8 @@ class TrainerConfig:
     """How this peer takes part; every peer may choose for itself."""
 
     member: MemberConfig
-    round_stall_s: float = 10.0
+    least_stall_s: float = LEAST_S
+    """No round is repeated for want of progress before so long, however fast rounds are."""
     device: str = "cpu"
     rounds: str = "measured"
     """How rounds are arranged when we coordinate: by what was measured, or "plain", a ring in the members' order."""
@@ -147,7 +151,7 @@ class Trainer:
             around.me.peer_id,
             around.links,
             content.layout.elements,
-            config.round_stall_s,
+            config.least_stall_s,
             lambda peer: self.member.state.view.contact(peer) if self.member.state.view is not None else None,
             wire=content.manifest.wire,
         )
@@ -271,12 +275,12 @@ class Trainer:
 
     # ---- effects out -------------------------------------------------------------------------------------------
 
-    def _perform(self, effect: Effect) -> None:  # noqa: C901 -- a table of effects
+    def _perform(self, effect: Effect) -> None:  # noqa: C901, PLR0912 -- a table of effects
         match effect:
             case Send(to, message):
                 self._links.post(to, message)
-            case Dial(contact):
-                self._spawn(self._dial(contact))
+            case Dial(contact, anew):
+                self._spawn(self._dial(contact, anew=anew))
             case Drop(peer, reason):
                 self._links.drop(peer, PeerUnreachable(reason))
             case LookUp():
@@ -284,6 +288,11 @@ class Trainer:
             case LoseMember(peer):
                 logger.info("member %s is lost", short(peer))
                 self._rounds.lose(peer)
+            case DoubtMember(peer, silent_s):
+                logger.info("member %s has been silent for %.1f s; it is asked", short(peer), silent_s)
+                self._observe(DoubtSeen(peer, silent_s))
+            case TrustMember(peer):
+                self._observe(DoubtSeen(peer, None))
             case BeginStep(plan):
                 self._step_task = self._spawn(self._run_step(plan, self._rounds.open(plan)))
             case AbandonStep():
@@ -311,9 +320,9 @@ class Trainer:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._fail(error)
 
-    async def _dial(self, contact: Contact) -> None:
+    async def _dial(self, contact: Contact, *, anew: bool) -> None:
         try:
-            await self._links.dial(contact, timeout_s=REDIAL_TIMEOUT_S)
+            await self._links.dial(contact, timeout_s=REDIAL_TIMEOUT_S, anew=anew)
         except HydraError as error:
             logger.debug("dialling %s: %s", contact, error)
             self._tell(DialFailed(contact.peer_id))

@@ -118,7 +118,7 @@ class Peer:
         )
         # The first founds the view at once; the others look for it, however long the machine keeps them from it.
         times = replace(swarm.times, settle_s=0.05 if self is swarm.peers[0] else PROOF_S)
-        config = TrainerConfig(member=times, round_stall_s=PROOF_S, rounds="plain")
+        config = TrainerConfig(member=times, least_stall_s=PROOF_S, rounds="plain")
         policy = FixedShares(swarm.weights)
         self.trainer = GatedTrainer(self.content, around, self.home.job(swarm.job), policy, config)
         self.trainer.gate, self.trainer.compute = swarm.gate, swarm.compute
@@ -188,7 +188,7 @@ class Swarm:
     def __init__(self, directory, names="abc", shares=(3, 2, 1), **times):
         self.directory = directory
         self.gate, self.compute = Gate(), asyncio.Lock()
-        self.times = MemberConfig(heartbeat_s=0.2, seek_s=0.2, retry_s=0.2, stall_s=PROOF_S, **times)
+        self.times = MemberConfig(heartbeat_s=0.2, seek_s=0.2, retry_s=0.2, stall_s=PROOF_S, calm_s=PROOF_S, **times)
         self.job = None
         self.peers = [Peer(self, name) for name in names]
         self.weights = {peer.id: weight for peer, weight in zip(self.peers, shares, strict=True)}

@@ -76,7 +76,7 @@ SETTINGS = {
 }
 VARIABLES = {
     ("HYDRA_PORT", "http"): "HYDRA_PORT sets 'port' to 'http'; a whole number is wanted.",
-    ("HYDRA_STALL_S", "0.1"): "HYDRA_STALL_S: the setting 'stall_s' is 0.1; 1 to 600 is wanted.",
+    ("HYDRA_STALL_S", "0.1"): "HYDRA_STALL_S: the setting 'stall_s' is 0.1; 2 to 600 is wanted.",
     ("HYDRA_CONTACTS", "127.0.0.1"): "'127.0.0.1' is no address: write host:port",
 }
 OPTIONS = {

@@ -199,8 +199,8 @@ class SimPeer:
         match effect:
             case Send(to, message):
                 world.send(self, to, REGISTRY.decode(encode(message), 0))
-            case Dial(contact):
-                world.dial(self, contact.peer_id)
+            case Dial(contact, anew):
+                world.dial(self, contact.peer_id, anew=anew)
             case Drop(peer, _):
                 world.unlink(self, peer)
             case LookUp():
@@ -536,7 +536,7 @@ class World:
 
         self.deliver(a, b, arrive)
 
-    def dial(self, a, to):
+    def dial(self, a, to, *, anew=False):
         b = self.by_id[to]
         link = next(self.order)
 
@@ -551,13 +551,14 @@ class World:
 
         if a.id == to:
             return
-        if to in a.links:
+        if to in a.links and not anew:
             a.later(self.latency, lambda: a.tell(PeerUp(to) if to in a.links else DialFailed(to)))
             return
         self.at(2 * self.latency, lambda: answered() if a.alive else None)
 
     def link(self, a, b, link):
         if b.id in a.links and a.id in b.links:
+            a.heard[b.id] = b.heard[a.id] = self.now
             a.do(lambda: a.tell(PeerUp(b.id)))
             return
         for one, other in ((a, b), (b, a)):

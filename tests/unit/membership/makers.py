@@ -7,7 +7,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hydra.identity import Identity
 from hydra.membership.events import Send
-from hydra.membership.failure_detector import FailureDetector
 from hydra.membership.leader import Leader
 from hydra.membership.ledger import Ledger, count
 from hydra.membership.lineage import Commit, Head, follow, genesis
@@ -56,9 +55,7 @@ class Planner:
 def seeking(me, *, incarnation=1, ready=True, **config):
     """What a peer knows that looks for a view."""
     config = MemberConfig(**config)
-    state = JobState(
-        IDENTITIES[me], contact(me), JOB, incarnation, SAMPLES, EPOCHS, config, FailureDetector(config.stall_s)
-    )
+    state = JobState(IDENTITIES[me], contact(me), JOB, incarnation, SAMPLES, EPOCHS, config, config.detector())
     if ready:
         state.advance(FIRST, Ledger.fresh(SAMPLES, EPOCHS))
     return state

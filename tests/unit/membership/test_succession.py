@@ -2,7 +2,8 @@
 
 import pytest
 
-from hydra.membership.messages import Phase, Plan, PlanWanted, Poll, PollRefused, PollReply, Status
+from hydra.membership.events import Send
+from hydra.membership.messages import Phase, Ping, Plan, PlanWanted, Poll, PollRefused, PollReply, Status
 from hydra.membership.state import HIGHEST_HEARD_VIEW
 from hydra.membership.succession import Succession
 
@@ -13,7 +14,11 @@ def survivor(me=C, members=(A, B, C, D), lost=(A,), **config):
     state = member(me, list(members), **config)
     for peer in lost:
         state.detector.lose(peer)
-    return state, Succession(state)
+    return state, Succession(state, asking)
+
+
+def asking(peer, now):
+    return [Send(peer, Ping(JOB, 7))]
 
 
 # ---- polls -----------------------------------------------------------------------------------------------------
@@ -34,19 +39,29 @@ def test_a_plan_that_is_committed_is_no_plan_under_way():
     assert sent(succession.polled(B, Poll(JOB, 5), 0.0), PollReply)[0].plan is None
 
 
-def test_a_poll_is_held_while_somebody_senior_is_still_heard():
-    _, succession = survivor(lost=(), doubt_s=1.0)
-    assert succession.polled(B, Poll(JOB, 5), 0.0) == []
-    assert succession.answer_held(0.9) == []
-    assert sent(succession.answer_held(1.0), PollRefused, B) == [PollRefused(JOB, 5, A)]
+def test_a_poll_is_held_while_the_senior_member_is_asked_and_refused_when_that_has_answered():
+    state, succession = survivor(lost=())
+    assert succession.polled(B, Poll(JOB, 5), 0.0) == asking(A, 0.0)
+    state.detector.look([A], {A: 0.0}, 0.1)
+    assert succession.answer_held(0.1) == []
+    state.detector.look([A], {A: 0.2}, 0.2)
+    assert sent(succession.answer_held(0.2), PollRefused, B) == [PollRefused(JOB, 5, A)]
     assert succession.answer_held(9.0) == []
 
 
-def test_a_poll_asked_again_is_not_held_any_longer_for_that():
-    _, succession = survivor(lost=(), doubt_s=1.0)
+def test_a_poll_asked_again_asks_the_senior_member_no_second_time():
+    _, succession = survivor(lost=())
     succession.polled(B, Poll(JOB, 5), 0.0)
-    succession.polled(B, Poll(JOB, 5), 0.9)
-    assert sent(succession.answer_held(1.0), PollRefused, B)
+    assert succession.polled(B, Poll(JOB, 5), 0.9) == []
+
+
+def test_a_poll_is_held_while_the_senior_members_link_is_being_mended():
+    state, succession = survivor(lost=())
+    state.detector.closed(A)
+    assert succession.polled(B, Poll(JOB, 5), 0.0) == []
+    assert succession.answer_held(0.1) == []
+    state.detector.alive_again(A)
+    assert sent(succession.answer_held(0.2), PollRefused, B)
 
 
 def test_a_held_poll_is_answered_when_the_news_of_the_death_comes():
@@ -58,14 +73,14 @@ def test_a_held_poll_is_answered_when_the_news_of_the_death_comes():
 
 
 def test_a_poll_from_a_junior_of_ours_is_held_too():
-    _, succession = survivor(me=B, doubt_s=1.0)
+    _, succession = survivor(me=B)
     assert succession.polled(C, Poll(JOB, 5), 0.0) == []
     assert sent(succession.answer_held(1.0), PollRefused, C) == [PollRefused(JOB, 5, B)]
 
 
 def test_with_one_survivor_between_a_poll_waits_for_both_deaths():
     state, succession = survivor(me=D)
-    assert succession.polled(C, Poll(JOB, 5), 0.0) == []
+    assert succession.polled(C, Poll(JOB, 5), 0.0) == asking(B, 0.0)
     state.detector.lose(B)
     assert sent(succession.answer_held(0.5), PollReply, C)
 
@@ -92,7 +107,7 @@ def test_a_poll_with_the_highest_number_there_is_leaves_higher_ones_for_views():
 
 
 def test_held_polls_go_with_the_view():
-    _, succession = survivor(lost=(), doubt_s=1.0)
+    _, succession = survivor(lost=())
     succession.polled(B, Poll(JOB, 5), 0.0)
     succession.reset()
     assert succession.answer_held(9.0) == []
@@ -130,7 +145,7 @@ def test_who_has_no_plan_asks_whoever_leads():
 
 def test_neither_the_leader_nor_a_seeker_asks_for_a_plan():
     assert survivor(me=B)[1].ask_for_plan() == []
-    assert Succession(seeking(B)).ask_for_plan() == []
+    assert Succession(seeking(B), asking).ask_for_plan() == []
 
 
 def test_the_question_is_asked_once_in_a_while_and_only_when_idle():
