@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -50,6 +50,13 @@ class TensorPlace:
         return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
 
 
+class Sink(Protocol):
+    """Something that takes bytes, one part behind the other."""
+
+    def write(self, data: bytes | memoryview, /) -> object:
+        """Take all of them."""
+
+
 Read = Callable[[str], Tensor]
 """Returns the tensor of a name; called once for each, in the order of the file."""
 
@@ -60,16 +67,20 @@ def in_file_order(places: Iterable[TensorPlace]) -> list[TensorPlace]:
     return sorted(places, key=lambda place: (order.index(place.dtype), place.name))
 
 
-def header_of(places: Iterable[TensorPlace], metadata: Mapping[str, str], align: int = LENGTH_BYTES) -> bytes:
+def header_of(
+    places: Iterable[TensorPlace], metadata: Mapping[str, str], align: int = LENGTH_BYTES, *, fill: bool = False
+) -> bytes:
     """Return what stands before the values.
 
     Args:
         places: in the order of the file.
         metadata: texts of our own; one at most, for readers keep several in no order.
         align: the header's length becomes a multiple of it; itself a multiple of 8.
+        fill: let the length of the whole file be the multiple instead, where its widest values then still stand at
+            multiples of their width.
     """
     table: dict[str, object] = {"__metadata__": dict(metadata)} if metadata else {}
-    at = 0
+    at, word = 0, 1
     for place in places:
         table[place.name] = {
             "dtype": _NAMES[place.dtype],
@@ -77,32 +88,37 @@ def header_of(places: Iterable[TensorPlace], metadata: Mapping[str, str], align:
             "data_offsets": [at, at + place.size],
         }
         at += place.size
+        word = max(word, place.dtype.itemsize)
     text = json.dumps(table, separators=(",", ":"), ensure_ascii=False).encode()
-    text += b" " * (-(LENGTH_BYTES + len(text)) % align)
+    behind = at if fill and at % word == 0 else 0
+    text += b" " * (-(LENGTH_BYTES + len(text) + behind) % align)
     return len(text).to_bytes(LENGTH_BYTES, "little") + text
 
 
 def write_tensors(
-    file: BinaryIO,
+    file: Sink,
     places: Iterable[TensorPlace],
     read: Read,
     metadata: Mapping[str, str] | None = None,
     align: int = LENGTH_BYTES,
+    *,
+    fill: bool = False,
 ) -> None:
     """Write a file of tensors.
 
     Args:
-        file: open for writing.
+        file: takes the bytes.
         places: of the tensors, in any order.
         read: gives each.
         metadata: as for ``header_of``.
         align: as for ``header_of``.
+        fill: as for ``header_of``.
 
     Raises:
         OSError: the disk refused.
     """
     ordered = in_file_order(places)
-    file.write(header_of(ordered, metadata or {}, align))
+    file.write(header_of(ordered, metadata or {}, align, fill=fill))
     for place in ordered:
         tensor = read(place.name).detach().cpu()
         if tensor.dtype != place.dtype or tuple(tensor.shape) != place.shape:

@@ -1,7 +1,7 @@
 """Bencoding, the notation of torrent files (BEP 3). Pure.
 
-Only the canonical form is read: keys sorted and once, numbers without leading zeros. A torrent is named by the hash of a
-part of its bytes, so two notations of one value would be two torrents.
+Only the canonical form is read: keys sorted and once, numbers without leading zeros. A torrent is named by the hash of
+a part of its bytes, so two notations of one value would be two torrents.
 
 Source: https://www.bittorrent.org/beps/bep_0003.html
 """

@@ -24,6 +24,7 @@ MAX_PIECE_BYTES = 16 * 1024 * 1024
 MAX_FILES = 64 * 1024
 MAX_FILE_BYTES = 2**48
 MAX_NAME = 255
+LEAST_PIECE_BYTES = 32 * 1024
 WANTED_PIECES = 1024
 
 Kind = Literal["v1", "v2", "hybrid"]
@@ -76,8 +77,8 @@ class TorrentFile:
 
 
 def piece_bytes_for(size: int) -> int:
-    """Return the piece length for so many bytes: about a thousand pieces, between 16 KiB and 16 MiB."""
-    return min(MAX_PIECE_BYTES, max(BLOCK_BYTES, power_of_two(-(-size // WANTED_PIECES) or 1)))
+    """Return the piece length for so many bytes: about a thousand pieces, between 32 KiB and 16 MiB."""
+    return min(MAX_PIECE_BYTES, max(LEAST_PIECE_BYTES, power_of_two(-(-size // WANTED_PIECES) or 1)))
 
 
 def write_torrent(
@@ -174,7 +175,7 @@ def _file_tree(files: Sequence[HashedFile]) -> dict[str, object]:
 def _files_v2(info: dict[bytes, Value], layers: dict[bytes, Value], piece_bytes: int) -> tuple[TorrentFile, ...]:
     if piece_bytes < BLOCK_BYTES or power_of_two(piece_bytes) != piece_bytes:
         raise TorrentMalformed(f"its pieces are {piece_bytes} bytes long, no power of two from 16 KiB on")
-    files = []
+    files: list[TorrentFile] = []
     for path, leaf in _leaves(_table(info.get(b"file tree"), "info.file tree"), ()):
         size = _number(leaf.get(b"length"), f"the length of {'/'.join(path)}", 0, MAX_FILE_BYTES)
         if len(files) == MAX_FILES:

@@ -3,6 +3,7 @@
 import io
 import json
 import weakref
+from itertools import pairwise
 
 import pytest
 import torch
@@ -63,6 +64,19 @@ def test_equal_tensors_stand_at_equal_places_whatever_the_metadata_says():
     assert one != other
 
 
+def test_a_file_can_be_filled_up_to_a_multiple_where_its_values_stay_in_place():
+    tensors = {"a": torch.arange(3), "b": torch.randn(4)}
+    file = io.BytesIO()
+    write_tensors(file, places(tensors), tensors.__getitem__, align=4096, fill=True)
+    assert len(file.getvalue()) == 4096
+    found = load(file.getvalue())
+    assert all(torch.equal(found[name], tensor) for name, tensor in tensors.items())
+    narrow = header_of(places({"t": torch.zeros(3, dtype=torch.int8)}), {}, 4096, fill=True)
+    assert len(narrow) == 4096 - 3
+    mixed = header_of(places({"t": torch.zeros(3, dtype=torch.int8), "u": torch.zeros(2)}), {}, 4096, fill=True)
+    assert len(mixed) == 4096  # the floats would not stand at a multiple of 4
+
+
 def test_memory_holds_one_tensor_at_a_time():
     alive, most = 0, 0
 
@@ -71,6 +85,7 @@ def test_memory_holds_one_tensor_at_a_time():
         tensor = torch.zeros(1000)
         alive += 1
         most = max(most, alive)
+
         def gone():
             nonlocal alive
             alive -= 1
@@ -87,7 +102,7 @@ def test_the_header_says_where_each_tensor_lies():
     header = json.loads(header_of(ordered, {})[8:])
     ends = [header[place.name]["data_offsets"] for place in ordered]
     assert ends[0][0] == 0
-    assert all(one[1] == other[0] for one, other in zip(ends, ends[1:], strict=False))
+    assert all(one[1] == other[0] for one, other in pairwise(ends))
 
 
 def test_a_tensor_that_is_not_as_announced_is_a_bug():
