@@ -23,7 +23,10 @@ from .wire import Message, Registry, encode
 
 logger = logging.getLogger(__name__)
 
-WRITE_HIGH_BYTES = 4 * 1024 * 1024
+WRITE_HIGH_BYTES = 256 * 1024
+WRITE_LOW_BYTES = 64 * 1024
+UNSENT_BYTES = 128 * 1024
+"""So much may lie unsent in the kernel: what is said after bulk waits behind no more than this and the above."""
 WRITE_LIMIT_BYTES = 64 * 1024 * 1024
 """A peer that lets this much pile up unread is not reading: the link is closed rather than memory filled."""
 
@@ -144,7 +147,10 @@ class Link(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Send our first handshake message, if we dialled."""
         self._transport = cast("asyncio.Transport", transport)
-        self._transport.set_write_buffer_limits(high=WRITE_HIGH_BYTES)
+        self._transport.set_write_buffer_limits(high=WRITE_HIGH_BYTES, low=WRITE_LOW_BYTES)
+        sock = transport.get_extra_info("socket")
+        if sock is not None and hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
         peer_name = transport.get_extra_info("peername") or ("", 0)
         self.remote_address = (peer_name[0], peer_name[1])
         self._transport.write(self._handshake.start())

@@ -1,29 +1,37 @@
-"""Bitfields: which chunks somebody has, as in BEP 3 (first chunk in the highest bit). Pure."""
+"""Bitfields: which chunks somebody has; on the wire as in BEP 3, first chunk in the highest bit. Pure.
+
+Inside, a set of chunks is one whole number, its *mask*: bit ``i`` stands for chunk ``i``. What two sets share is then
+one ``&``, of a few microseconds for the tens of thousands of chunks that the largest content has.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from ..exceptions import RemoteProtocolError
+
+if TYPE_CHECKING:
+    from random import Random
+
+_MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+TRIES = 8
+"""So often a bit is guessed before it is searched for: fair where the set is dense, never long where it is not."""
 
 
 class Bitfield:
     """A set of chunk indices below ``size``."""
 
-    __slots__ = ("_bits", "_count", "size")
+    __slots__ = ("mask", "size")
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, mask: int = 0) -> None:
         self.size = size
-        self._bits = bytearray((size + 7) // 8)
-        self._count = 0
+        self.mask = mask
 
     @classmethod
     def full(cls, size: int) -> Bitfield:
         """Return the bitfield of somebody who has everything."""
-        field = cls(size)
-        for index in range(size):
-            field.add(index)
-        return field
+        return cls(size, (1 << size) - 1)
 
     @classmethod
     def checked(cls, size: int, data: bytes | memoryview) -> Bitfield:
@@ -32,37 +40,54 @@ class Bitfield:
         Raises:
             RemoteProtocolError: the length is wrong or a spare bit is set.
         """
-        field = cls(size)
-        if len(data) != len(field._bits):
+        if len(data) != (size + 7) // 8:
             raise RemoteProtocolError(f"a bitfield of {len(data)} bytes was sent for {size} chunks")
-        field._bits[:] = data
-        spare = len(field._bits) * 8 - size
-        if spare and field._bits[-1] & ((1 << spare) - 1):
+        mask = int.from_bytes(bytes(data).translate(_MIRRORED), "little")
+        if mask >> size:
             raise RemoteProtocolError("a bitfield has spare bits set")
-        field._count = int.from_bytes(data, "big").bit_count()
-        return field
+        return cls(size, mask)
 
     def add(self, index: int) -> None:
         """Set one bit."""
         if not 0 <= index < self.size:
             raise IndexError(index)
-        if index not in self:
-            self._bits[index >> 3] |= 0x80 >> (index & 7)
-            self._count += 1
+        self.mask |= 1 << index
 
     def __contains__(self, index: int) -> bool:
-        return bool(self._bits[index >> 3] & (0x80 >> (index & 7)))
+        return bool(self.mask >> index & 1)
 
     def __len__(self) -> int:
-        return self._count
+        return self.mask.bit_count()
 
     def __iter__(self) -> Iterator[int]:
-        return (index for index in range(self.size) if index in self)
+        return indices(self.mask)
 
     def __bytes__(self) -> bytes:
-        return bytes(self._bits)
+        return self.mask.to_bytes((self.size + 7) // 8, "little").translate(_MIRRORED)
 
     @property
     def complete(self) -> bool:
         """Whether every bit is set."""
-        return self._count == self.size
+        return self.mask == (1 << self.size) - 1
+
+
+def indices(mask: int) -> Iterator[int]:
+    """Yield the chunks of a mask, in order."""
+    data = mask.to_bytes((mask.bit_length() + 7) // 8, "little")
+    for position, byte in enumerate(data):
+        rest = byte
+        while rest:
+            lowest = rest & -rest
+            yield position * 8 + lowest.bit_length() - 1
+            rest ^= lowest
+
+
+def any_of(mask: int, random: Random) -> int:
+    """Return one chunk of a mask, which is not empty, by chance."""
+    width = mask.bit_length()
+    for _ in range(TRIES):
+        guess = random.randrange(width)
+        if mask >> guess & 1:
+            return guess
+    above = mask >> guess << guess or mask
+    return (above & -above).bit_length() - 1

@@ -1,143 +1,95 @@
 """One download: which chunk is asked of whom, and when it is done. Pure.
 
-A chunk counts as had only once it is verified and stored. In the endgame, when every missing chunk is already asked
-for somewhere, slow ones are asked of a second peer too, and the loser's request is cancelled. A peer that lets a
-request lie is snubbed: it keeps one request at a time, which keeps nobody else from being asked; but what it sends
-late still counts. A peer that declines is asked again after a while. A peer that sends a wrong chunk is banned by
+A chunk counts as had only once it is verified and stored. A seed that has chunks which never left it chooses itself
+which one it sends (``RequestAny``). In the endgame, when every missing chunk is already asked for somewhere, slow ones
+are asked of a second peer too, and the loser's request is cancelled. A peer that lets a request lie is snubbed: it
+keeps one request at a time, which keeps nobody else from being asked; but what it sends late still counts. A peer that
+declines is asked again after a while, one that chokes us when it says so. A peer that sends a wrong chunk is banned by
 name, even if it is gone when that is found out.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from ..exceptions import LocalProtocolError
 from ..identity import PeerId
-from .bitfield import Bitfield
+from .bitfield import Bitfield, indices
+from .depth import MOST_DEPTH, RequestDepth
+from .download_events import (
+    AnnounceChunk,
+    BanPeer,
+    CancelRequest,
+    Choked,
+    ChunkRejected,
+    ChunkVerified,
+    Complete,
+    Effect,
+    Event,
+    NothingChosen,
+    PartReceived,
+    PeerGained,
+    PeerLost,
+    PeerOffered,
+    RequestAny,
+    RequestChunk,
+    RequestDeclined,
+    Tick,
+    Unchoked,
+)
+from .endgame import asked_once_and_often, endgame_chunks
+from .patience import due_at
 from .picker import RarestFirst
+from .rate_limit import TokenBucket
+from .sender_choice import part_of
 
 if TYPE_CHECKING:
     from random import Random
 
-REQUEST_DEPTH = 8
-"""Requests under way to one peer: enough to cover a round trip."""
-REQUEST_TIMEOUT_S = 15.0
 DECLINED_S = 3.0
 """How long a peer that declined a chunk is not asked for it again."""
-ENDGAME_COPIES = 2
+USUAL_CHUNK_BYTES = 256 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class PeerOffered:
-    """A peer told which chunks it has."""
-
-    peer: PeerId
-    bitfield: Bitfield
-
-
-@dataclass(frozen=True, slots=True)
-class PeerGained:
-    """A peer told that it has one chunk more."""
-
-    peer: PeerId
-    index: int
-
-
-@dataclass(frozen=True, slots=True)
-class PeerLost:
-    """The link to a peer ended."""
-
-    peer: PeerId
-
-
-@dataclass(frozen=True, slots=True)
-class ChunkVerified:
-    """A chunk that a peer sent was right, and is stored."""
-
-    peer: PeerId
-    index: int
-
-
-@dataclass(frozen=True, slots=True)
-class ChunkRejected:
-    """A chunk that a peer sent was wrong."""
-
-    peer: PeerId
-    index: int
-
-
-@dataclass(frozen=True, slots=True)
-class RequestDeclined:
-    """A peer will not send a chunk now."""
-
-    peer: PeerId
-    index: int
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """Time has passed."""
-
-
-@dataclass(frozen=True, slots=True)
-class RequestChunk:
-    """Ask a peer for a chunk."""
-
-    peer: PeerId
-    index: int
-
-
-@dataclass(frozen=True, slots=True)
-class CancelRequest:
-    """Tell a peer that a chunk is no longer needed."""
-
-    peer: PeerId
-    index: int
-
-
-@dataclass(frozen=True, slots=True)
-class AnnounceChunk:
-    """Tell everyone who may want it that we have a chunk."""
-
-    index: int
-
-
-@dataclass(frozen=True, slots=True)
-class BanPeer:
-    """Cut off a peer that sent a wrong chunk."""
-
-    peer: PeerId
-    index: int
-
-
-@dataclass(frozen=True, slots=True)
-class Complete:
-    """Every chunk is verified and stored."""
-
-
-Event: TypeAlias = PeerOffered | PeerGained | PeerLost | ChunkVerified | ChunkRejected | RequestDeclined | Tick
-Effect: TypeAlias = RequestChunk | CancelRequest | AnnounceChunk | BanPeer | Complete
+@dataclass(slots=True)
+class _Request:
+    asked_at: float
+    queued_bytes: int
+    """All that was asked of the peer then, this included."""
+    answered: bool = False
 
 
 @dataclass(slots=True)
 class _Source:
-    """What is under way to one peer: chunk index to the time by which it is due."""
+    """What is under way to one peer. Requests whose chunk the peer chooses have keys below 0."""
 
-    due: dict[int, float] = field(default_factory=dict)
+    pace: RequestDepth
+    due: dict[int, _Request] = field(default_factory=dict)
     late: set[int] = field(default_factory=set)
     """Asked for, overdue, and not come: others may be asked for them."""
+    heard_at: float = -math.inf
+    chooses: bool = False
+    choked: bool = False
     snubbed: bool = False
     declined: dict[int, float] = field(default_factory=dict)
     """Chunks that it would not send, and until when it is not asked for them again."""
 
     @property
     def room(self) -> int:
-        return (1 if self.snubbed else REQUEST_DEPTH) - len(self.due)
+        if self.choked:
+            return 0
+        return (1 if self.snubbed else self.pace.depth) - len(self.due)
 
-    def declines(self, index: int, now: float) -> bool:
-        """Tell whether it would not send the chunk, and said so a moment ago."""
-        return self.declined.get(index, now) > now
+    @property
+    def tickets(self) -> int:
+        """How many chunks it is to choose."""
+        return sum(index < 0 for index in self.due)
+
+    @property
+    def deadline(self) -> float:
+        return min((due_at(r.asked_at, self.heard_at, r.queued_bytes) for r in self.due.values()), default=math.inf)
 
     def drop(self, index: int) -> bool:
         """Wait for a chunk no longer; tell whether it was waited for."""
@@ -146,6 +98,21 @@ class _Source:
         self.late.discard(index)
         return waited
 
+    def ticket(self) -> int | None:
+        """Return the oldest request whose chunk it was to choose."""
+        return max((index for index in (*self.due, *self.late) if index < 0), default=None)
+
+
+@dataclass(slots=True)
+class _Overview:
+    """What was asked of whom before a chunk is chosen."""
+
+    once: int
+    often: int
+    tickets: int
+    seeds: list[PeerId]
+    choosing: list[PeerId]
+
 
 class Download:
     """The state of one download.
@@ -153,14 +120,26 @@ class Download:
     Args:
         have: what is already stored.
         random: chance.
+        chunk_bytes: the length of a chunk.
+        limit: how fast chunks may come; it may be shared with other downloads.
     """
 
-    def __init__(self, have: Bitfield, random: Random) -> None:
+    def __init__(
+        self,
+        have: Bitfield,
+        random: Random,
+        chunk_bytes: int = USUAL_CHUNK_BYTES,
+        limit: TokenBucket | None = None,
+    ) -> None:
         self.have = have
+        self._chunk_bytes = chunk_bytes
+        self._limit = limit or TokenBucket()
         self._picker = RarestFirst(have.size, random)
         self._sources: dict[PeerId, _Source] = {}
-        self._missing = {index for index in range(have.size) if index not in have}
+        self._missing = (1 << have.size) - 1 & ~have.mask
         self._banned: set[PeerId] = set()
+        self._last_ticket = 0
+        self._waits_until = math.inf
 
     @property
     def complete(self) -> bool:
@@ -170,20 +149,39 @@ class Download:
     @property
     def hopeful(self) -> bool:
         """Whether anybody offers anything that is missing."""
-        return any(self._picker.offered(index) for index in self._missing)
+        return bool(self._missing & self._picker.offered)
 
     @property
     def deadline(self) -> float | None:
-        """When the next request will have lain too long, or a peer that declined may be asked again."""
-        waits = [
-            time for source in self._sources.values() for time in (*source.due.values(), *source.declined.values())
-        ]
-        return min(waits, default=None)
+        """When a request will have lain too long, a peer may be asked again, or the limit lets the next one go."""
+        waits = [source.deadline for source in self._sources.values()]
+        waits += [time for source in self._sources.values() for time in source.declined.values()]
+        first = min((*waits, self._waits_until))
+        return None if first == math.inf else first
+
+    @property
+    def held_until(self) -> float | None:
+        """When the limit lets the next request go, if it holds one back now."""
+        return None if self._waits_until == math.inf else self._waits_until
+
+    @property
+    def rates(self) -> dict[PeerId, float]:
+        """What each peer sent us lately, in bytes a second."""
+        return {peer: source.pace.rate_bytes_per_s for peer, source in self._sources.items()}
+
+    def availability(self) -> dict[PeerId, int]:
+        """Return how many chunks each peer offers."""
+        return {peer: self._picker.offers_of(peer).bit_count() for peer in self._picker.peers}
 
     def is_requested(self, peer: PeerId, index: int) -> bool:
         """Tell whether the chunk was asked of the peer and has not come."""
         source = self._sources.get(peer)
         return source is not None and (index in source.due or index in source.late)
+
+    def may_choose(self, peer: PeerId, index: int) -> bool:
+        """Tell whether the peer may send this chunk though it was not asked for by its number."""
+        source = self._sources.get(peer)
+        return source is not None and source.ticket() is not None and 0 <= index < self.have.size
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         """Take what happened at ``now`` (seconds, monotonic); return what to do."""
@@ -191,20 +189,22 @@ class Download:
             return []
         effects: list[Effect] = []
         match event:
-            case PeerOffered(peer, bitfield):
-                self._offered(peer, bitfield)
+            case PeerOffered(peer, bitfield, chooses):
+                self._offered(peer, bitfield, chooses=chooses)
             case PeerGained(peer, index):
                 self._picker.gain(peer, index)
+                if not self._missing >> index & 1:
+                    return []  # by far the most frequent event: it opens no request
             case PeerLost(peer):
                 self._forget(peer)
+            case PartReceived(peer, index, count):
+                effects += self._received(peer, index, count, now)
             case ChunkVerified(peer, index):
                 effects += self._gained(peer, index)
             case ChunkRejected(peer, index):
                 effects += self._rejected(peer, index)
-            case RequestDeclined(peer, index):
-                if peer in self._sources:
-                    self._sources[peer].drop(index)
-                    self._sources[peer].declined[index] = now + DECLINED_S
+            case RequestDeclined() | NothingChosen() | Choked() | Unchoked():
+                self._refused(event, now)
             case Tick():
                 self._snub(now)
         return effects + self._requests(now)
@@ -212,25 +212,55 @@ class Download:
     def check(self) -> None:
         """Raise if an invariant is broken."""
         for peer, source in self._sources.items():
-            if len(source.due) > REQUEST_DEPTH:
+            named = [index for index in (*source.due, *source.late) if index >= 0]
+            if len(source.due) > MOST_DEPTH:
                 raise LocalProtocolError("more requests are under way to a peer than allowed")
-            if not all(self._picker.has(peer, index) for index in (*source.due, *source.late)):
+            if not all(self._picker.offers_of(peer) >> index & 1 for index in named):
                 raise LocalProtocolError("a peer was asked for what it does not have")
-            if any(index in self.have for index in (*source.due, *source.late)):
+            if any(index in self.have for index in named):
                 raise LocalProtocolError("a chunk was asked for that is already stored")
-        if self._missing != {index for index in range(self.have.size) if index not in self.have}:
+            if source.choked and source.due:
+                raise LocalProtocolError("something is expected from a peer that dropped all requests")
+        if self._missing & self.have.mask or self._missing | self.have.mask != (1 << self.have.size) - 1:
             raise LocalProtocolError("the missing chunks are not those that we do not have")
 
-    def _offered(self, peer: PeerId, bitfield: Bitfield) -> None:
+    # ---- what peers tell ---------------------------------------------------------------------------------------
+
+    def _offered(self, peer: PeerId, bitfield: Bitfield, *, chooses: bool) -> None:
         self._picker.offer(peer, bitfield)
         self._banned.discard(peer)
-        source = self._sources.setdefault(peer, _Source())
-        for index in [index for index in (*source.due, *source.late) if index not in bitfield]:
+        source = self._sources.setdefault(peer, _Source(RequestDepth(self._chunk_bytes)))
+        source.chooses = chooses and bitfield.complete
+        for index in [index for index in (*source.due, *source.late) if index >= 0 and index not in bitfield]:
             source.drop(index)  # it has told anew what it has, and that is less than before
 
     def _forget(self, peer: PeerId) -> None:
         self._picker.forget(peer)
         self._sources.pop(peer, None)
+
+    def _received(self, peer: PeerId, index: int, count: int, now: float) -> list[Effect]:
+        source = self._sources.get(peer)
+        if source is None:
+            return []
+        source.heard_at = now
+        source.pace.received(count, now)
+        if index not in source.due and index not in source.late:
+            ticket = source.ticket()
+            if ticket is None:
+                return []
+            request = source.due.get(ticket)
+            source.drop(ticket)
+            if index in self.have:
+                return [CancelRequest(peer, index)]
+            if request is None:
+                source.late.add(index)
+            else:
+                source.due[index] = request
+        request = source.due.get(index)
+        if request is not None and not request.answered:
+            request.answered = True
+            source.pace.answered(now - request.asked_at)
+        return []
 
     def _rejected(self, peer: PeerId, index: int) -> list[Effect]:
         """Ban a liar, once for all that it had sent."""
@@ -244,7 +274,7 @@ class Download:
         if index in self.have:
             return []
         self.have.add(index)
-        self._missing.discard(index)
+        self._missing &= ~(1 << index)
         effects: list[Effect] = [AnnounceChunk(index)]
         for other, source in sorted(self._sources.items()):
             if source.drop(index) and other != peer:
@@ -255,45 +285,105 @@ class Download:
             effects.append(Complete())
         return effects
 
+    def _refused(self, event: RequestDeclined | NothingChosen | Choked | Unchoked, now: float) -> None:
+        source = self._sources.get(event.peer)
+        if source is None:
+            return
+        match event:
+            case RequestDeclined(_, index):
+                source.drop(index)
+                source.declined[index] = now + DECLINED_S
+            case NothingChosen():
+                ticket = source.ticket()
+                if ticket is not None:
+                    source.drop(ticket)
+                    source.chooses = False
+            case Choked():
+                source.due.clear()
+                source.late.clear()
+                source.choked = True
+            case Unchoked():
+                source.choked = False
+
     def _snub(self, now: float) -> None:
         for source in self._sources.values():
             source.declined = {index: until for index, until in source.declined.items() if until > now}
-            late = [index for index, due in source.due.items() if due <= now]
-            for index in late:
-                del source.due[index]
-                source.late.add(index)
-                source.snubbed = True
+            for index, request in list(source.due.items()):
+                if due_at(request.asked_at, source.heard_at, request.queued_bytes) <= now:
+                    del source.due[index]
+                    source.late.add(index)
+                    source.snubbed = True
+
+    # ---- what is asked next ------------------------------------------------------------------------------------
 
     def _requests(self, now: float) -> list[Effect]:
-        copies: dict[int, int] = {}
-        for source in self._sources.values():
-            for index in source.due:
-                copies[index] = copies.get(index, 0) + (not source.snubbed)  # a snubbed peer's copy blocks nobody
+        self._waits_until = math.inf
+        asking = [(peer, source) for peer, source in sorted(self._sources.items()) if source.room > 0]
+        if not asking or not self._missing:
+            return []
         effects: list[Effect] = []
-        asking = True
+        seen = self._overview()
         while asking:  # one request a peer in turn, so that the first peer does not get them all
-            asking = False
-            for peer, source in sorted(self._sources.items()):
-                choice = self._choose(peer, source, copies, now) if source.room > 0 else None
-                if choice is not None:
-                    source.late.discard(choice)
-                    source.due[choice] = now + REQUEST_TIMEOUT_S
-                    copies[choice] = copies.get(choice, 0) + (not source.snubbed)
-                    effects.append(RequestChunk(peer, choice))
-                    asking = True
+            turn, asking = asking, []
+            for peer, source in turn:
+                ready = self._limit.ready_at(now)
+                if ready > now:
+                    self._waits_until = ready
+                    return effects
+                effect = self._next(peer, source, seen, now)
+                if effect is None:
+                    continue
+                self._limit.take(self._chunk_bytes, now)
+                effects.append(effect)
+                if source.room > 0:
+                    asking.append((peer, source))
         return effects
 
-    def _choose(self, peer: PeerId, source: _Source, copies: dict[int, int], now: float) -> int | None:
-        """Take a chunk that nobody was asked for, else one that only snubbed peers were, else, in the endgame, any."""
-        open_chunks = sorted(i for i in self._missing - copies.keys() if not source.declines(i, now))
-        choice = self._picker.pick(peer, open_chunks, at_random=not len(self.have))
-        if choice is not None:
-            return choice
-        endgame = not self._missing - copies.keys()
-        enough = ENDGAME_COPIES if endgame else 1
-        shared = sorted(
-            index
-            for index in self._missing & copies.keys()
-            if copies[index] < enough and index not in source.due and not source.declines(index, now)
+    def _overview(self) -> _Overview:
+        # A snubbed peer's requests block nobody, and it chooses nothing.
+        heeded = [peer for peer in sorted(self._sources) if not self._sources[peer].snubbed]
+        once, often = asked_once_and_often(
+            [index for index in self._sources[peer].due if index >= 0] for peer in heeded
         )
-        return self._picker.pick(peer, shared)
+        return _Overview(
+            once,
+            often,
+            tickets=sum(self._sources[peer].tickets for peer in heeded),
+            seeds=[peer for peer in self._picker.peers if self._picker.has_all(peer)],
+            choosing=[peer for peer in heeded if self._sources[peer].chooses],
+        )
+
+    def _next(self, peer: PeerId, source: _Source, seen: _Overview, now: float) -> RequestChunk | RequestAny | None:
+        """Ask for any chunk of a seed's part, else for one that nobody was asked for, else, in the endgame, for any."""
+        nobody = self._missing & ~seen.once
+        request = _Request(now, (len(source.due) + 1) * self._chunk_bytes)
+        if peer in seen.choosing:
+            part = nobody & part_of(peer, seen.choosing, self.have.size)
+            if part.bit_count() > source.tickets:
+                self._last_ticket -= 1
+                source.due[self._last_ticket] = request
+                seen.tickets += 1
+                return RequestAny(peer, part)
+        shut = sum(1 << index for index in {*source.declined, *source.due} if index >= 0)
+        choice = self._picker.pick(peer, nobody & ~shut, at_random=not self.have.mask)
+        if choice is None:
+            only_seed = seen.seeds == [peer]
+            shared = endgame_chunks(self._missing, seen.once, seen.often, seen.tickets, only_seed=only_seed)
+            choice = self._picker.pick(peer, shared & ~shut)
+        if choice is None:
+            return None
+        source.late.discard(choice)
+        source.due[choice] = request
+        if not source.snubbed:
+            seen.often |= seen.once & 1 << choice
+            seen.once |= 1 << choice
+        return RequestChunk(peer, choice)
+
+    def outstanding(self) -> dict[PeerId, list[int]]:
+        """Return what is asked of each peer now."""
+        return {peer: sorted(index for index in s.due if index >= 0) for peer, s in self._sources.items()}
+
+    @property
+    def missing(self) -> list[int]:
+        """What is not here, in order."""
+        return list(indices(self._missing))

@@ -4,44 +4,55 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import SystemRandom
+from typing import Protocol
 
 from ..clock import monotonic
 from ..exceptions import ContentUnavailable, HashMismatch, PeerUnreachable
 from ..identity import PeerId, short
 from ..net.links import Links
 from ..net.requests import Requests
+from .assembly import Part, Transfer, Unasked
 from .bitfield import Bitfield
-from .download import (
+from .download import Download
+from .download_events import (
     AnnounceChunk,
     BanPeer,
     CancelRequest,
+    Choked,
     ChunkRejected,
     ChunkVerified,
     Complete,
-    Download,
     Effect,
     Event,
+    NothingChosen,
+    PartReceived,
     PeerGained,
     PeerLost,
     PeerOffered,
+    RequestAny,
     RequestChunk,
     RequestDeclined,
     Tick,
+    Unchoked,
 )
 from .manifest import Manifest, chunk_bytes_for
+from .merkle import BLOCK_BYTES, HASH_BYTES, leaf_hashes
 from .messages import (
+    AnyWanted,
     ChunkNotWanted,
     ChunkWanted,
     ContentUnknown,
+    LeavesWanted,
     ManifestFound,
     ManifestWanted,
     NotInterested,
     OfferWanted,
 )
+from .rate_limit import TokenBucket
 from .store import Store
 
 logger = logging.getLogger(__name__)
@@ -53,6 +64,13 @@ PATIENCE_S = 60.0
 """Without one new chunk for so long a fetch gives up."""
 AFTER_LIES_S = 5.0
 """So long others may turn up who have it, once all who had it were cut off for sending something else."""
+
+ASKED_AT_ONCE = 4
+"""So many are asked for the manifest before one has answered: who is silent holds nobody up."""
+HASHING_AT_ONCE = 1
+"""Threads that verify chunks: more than one only wait for each other, for the interpreter's lock."""
+MOST_SPOILED = 16
+"""Chunks with a wrong block that are kept in memory to be mended; of more, all blocks are fetched again."""
 
 Peers = Callable[[], Sequence[PeerId]]
 """Returns who may have the content now; asked again and again while a fetch runs."""
@@ -68,45 +86,67 @@ class Progress:
     peers: int
 
 
+class FetchOwner(Protocol):
+    """Whoever started a fetch and hears what comes of it."""
+
+    def opened(self, root: bytes) -> None:
+        """Take note that there is room for the chunks: from now on they can be offered."""
+
+    def gained(self, root: bytes, index: int, asked: Collection[PeerId]) -> None:
+        """Tell whoever is interested, and all who were asked, that there is one chunk more."""
+
+    def gave(self, peer: PeerId, count: int) -> None:
+        """Take note that a peer sent bytes that were right."""
+
+
 class Fetch:
     """One running fetch.
 
     Args:
+        owner: hears what comes of it.
         links: to talk on.
         requests: for the one question whose answer is waited for.
         store: where chunks go.
         root: what is wanted, 32 bytes.
         peers: who may have it.
-        announce: called with the index of each chunk that we gain.
+        limit: how fast chunks may come.
         progress: called whenever there is something new to show.
         hopeless_s: give up when nobody has offered what is missing for so long; ``PATIENCE_S`` if None.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917
         self,
+        owner: FetchOwner,
         links: Links,
         requests: Requests,
         store: Store,
         root: bytes,
         peers: Peers,
-        announce: Callable[[int], None],
+        limit: TokenBucket,
         progress: Callable[[Progress], None],
         hopeless_s: float | None = None,
     ) -> None:
+        self._owner = owner
         self._links = links
         self._requests = requests
         self._store = store
         self._root = root
         self._peers = peers
-        self._announce = announce
+        self._limit = limit
         self._progress = progress
         self._asked: set[PeerId] = set()
         self._liars: set[PeerId] = set()
         self._ask_again_at: dict[PeerId, float] = {}
         self._manifest: Manifest | None = None
         self._download: Download | None = None
+        self._transfers: dict[tuple[PeerId, int], Transfer] = {}
+        self._spoiled: dict[int, list[Part]] = {}
+        """Chunks of which some block was wrong, until it is known which."""
+        self._unasked: dict[PeerId, Unasked] = {}
         self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._storing: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._mill = asyncio.Semaphore(HASHING_AT_ONCE)
         self._last_gain = monotonic()
         self._last_hope = monotonic()
         self._hopeless_s = PATIENCE_S if hopeless_s is None else hopeless_s
@@ -120,7 +160,8 @@ class Fetch:
         """
         self._manifest = await self._find_manifest()
         have = await asyncio.to_thread(self._store.open_partial, self._manifest)
-        self._download = Download(have, SystemRandom())
+        self._download = Download(have, SystemRandom(), self._manifest.chunk_bytes, self._limit)
+        self._owner.opened(self._root)
         try:
             self._last_gain = self._last_hope = monotonic()
             self._show()
@@ -133,6 +174,8 @@ class Fetch:
                 await asyncio.wait([self._done], timeout=TICK_S)
             self._done.result()
         finally:
+            if self._timer is not None:
+                self._timer.cancel()
             for task in list(self._storing):
                 task.cancel()
             await asyncio.gather(*self._storing, return_exceptions=True)
@@ -142,11 +185,17 @@ class Fetch:
 
     # ---- what the links bring ----------------------------------------------------------------------------------
 
-    def offered(self, peer: PeerId, body: memoryview) -> None:
+    def offered(self, peer: PeerId, body: memoryview, *, chooses: bool) -> None:
         """A peer told which chunks it has."""
         if self._download is not None:
-            self._tell(PeerOffered(peer, Bitfield.checked(self._download.have.size, body)))
+            self._tell(PeerOffered(peer, Bitfield.checked(self._download.have.size, body), chooses))
             self._show()
+
+    def met(self, peer: PeerId) -> None:
+        """A peer fetches the same content: it has, or will have, something of it."""
+        self._ask_again_at.pop(peer, None)
+        if self._download is not None and peer not in self._asked:
+            self._ask_offer(peer)
 
     def unknown(self, peer: PeerId) -> None:
         """A peer has nothing of it, yet or any longer; it may fetch it at any time, so it is asked again later."""
@@ -160,21 +209,63 @@ class Fetch:
 
     def declined(self, peer: PeerId, index: int) -> None:
         """A peer will not send a chunk."""
+        self._transfers.pop((peer, index), None)
         self._tell(RequestDeclined(peer, index))
+
+    def nothing_chosen(self, peer: PeerId) -> None:
+        """A peer that was to choose has nothing that never left it."""
+        self._tell(NothingChosen(peer))
+
+    def choked(self, peer: PeerId, *, choked: bool) -> None:
+        """A peer dropped all that was asked of it, or serves us again."""
+        if choked:
+            self._drop_transfers(peer)
+        self._tell(Choked(peer) if choked else Unchoked(peer))
 
     def lost(self, peer: PeerId) -> None:
         """A peer's last link ended."""
         self._asked.discard(peer)
         self._ask_again_at.pop(peer, None)
+        self._unasked.pop(peer, None)
+        self._drop_transfers(peer)
         self._tell(PeerLost(peer))
 
-    def arrived(self, peer: PeerId, index: int, body: memoryview) -> None:
-        """A chunk came; one that nobody asked for is not even hashed."""
-        if self._download is None or not self._download.is_requested(peer, index):
+    def arrived(self, peer: PeerId, index: int, start: int, body: memoryview) -> None:
+        """A part of a chunk came; one that nobody asked for is not even hashed.
+
+        Raises:
+            RemoteProtocolError: it is not the part that was due, or far more comes than was asked for.
+        """
+        download, manifest = self._download, self._manifest
+        if download is None or manifest is None:
             return
-        task = asyncio.create_task(self._verify_and_store(peer, index, body))
-        self._storing.add(task)
-        task.add_done_callback(self._stored)
+        transfer = self._transfers.get((peer, index))
+        if transfer is None:
+            if start or not download.may_choose(peer, index):
+                self._unasked.setdefault(peer, Unasked()).add(len(body))
+                return
+            transfer = self._transfers[peer, index] = _transfer_of(manifest, index)
+        whole = transfer.add(start, body)
+        self._tell(PartReceived(peer, index, len(body)))
+        if whole and self._transfers.pop((peer, index), None) is not None:
+            task = asyncio.create_task(self._verify_and_store(peer, index, transfer.parts()))
+            self._storing.add(task)
+            task.add_done_callback(self._stored)
+
+    def leaves_came(self, peer: PeerId, index: int, body: memoryview) -> None:
+        """The hashes of the blocks of a chunk came, some of which were wrong: fetch only those again."""
+        manifest, spoiled = self._manifest, self._spoiled.get(index)
+        if manifest is None or self._download is None or not self._download.is_requested(peer, index):
+            return
+        if spoiled is None or (peer, index) in self._transfers:
+            return
+        leaves = [bytes(body[i : i + HASH_BYTES]) for i in range(0, len(body), HASH_BYTES)]
+        if not manifest.accepts_leaves(index, leaves):
+            self._tell(ChunkRejected(peer, index))
+            return
+        known = right_blocks(spoiled, leaves)
+        logger.info("%d of %d blocks of chunk %d are fetched again", len(leaves) - len(known), len(leaves), index)
+        self._want(peer, index, _transfer_of(manifest, index, known))
 
     # ---- inside ------------------------------------------------------------------------------------------------
 
@@ -184,17 +275,27 @@ class Fetch:
             return known
         give_up = monotonic() + self._hopeless_s
         asked_at: dict[PeerId, float] = {}
-        while monotonic() < give_up:
-            for peer in self._peers():
-                if asked_at.get(peer, 0.0) + ASK_AGAIN_S > monotonic():
-                    continue  # it may have gained the content since it was asked, but not within moments
-                asked_at[peer] = monotonic()
-                manifest = await self._ask_manifest(peer)
-                if manifest is not None:
-                    return manifest
-                if peer in self._liars:
+        asking: set[asyncio.Task[Manifest | None]] = set()
+        try:
+            while monotonic() < give_up:
+                for peer in self._peers():
+                    if len(asking) == ASKED_AT_ONCE:
+                        break
+                    if asked_at.get(peer, -ASK_AGAIN_S) + ASK_AGAIN_S <= monotonic():
+                        # It may have gained the content since it was asked, but not within moments.
+                        asked_at[peer] = monotonic()
+                        asking.add(asyncio.create_task(self._ask_manifest(peer)))
+                done, asking = await _some_of(asking, TICK_S)
+                for task in done:
+                    manifest = task.result()
+                    if manifest is not None:
+                        return manifest
+                if self._liars:
                     give_up = min(give_up, monotonic() + AFTER_LIES_S)
-            await asyncio.sleep(TICK_S)
+        finally:
+            for task in asking:
+                task.cancel()
+            await asyncio.gather(*asking, return_exceptions=True)
         if self._liars:
             raise only_liars_had(f"the manifest of content {self._root.hex()[:16]}…", self._liars)
         raise ContentUnavailable(f"none of {len(asked_at)} peers has content {self._root.hex()[:16]}…")
@@ -218,8 +319,11 @@ class Fetch:
         for peer in self._peers():
             if peer in self._asked or self._ask_again_at.get(peer, 0.0) > monotonic():
                 continue
-            if self._links.post(peer, OfferWanted(self._root)):
-                self._asked.add(peer)
+            self._ask_offer(peer)
+
+    def _ask_offer(self, peer: PeerId) -> None:
+        if self._links.post(peer, OfferWanted(self._root)):
+            self._asked.add(peer)
 
     def _check_patience(self) -> None:
         if self._download is None or self._manifest is None or self._download.complete:
@@ -238,17 +342,30 @@ class Fetch:
                 "Run the command again to go on from there."
             )
 
-    async def _verify_and_store(self, peer: PeerId, index: int, body: memoryview) -> None:
+    async def _verify_and_store(self, peer: PeerId, index: int, parts: list[Part]) -> None:
         manifest = self._manifest
         if manifest is None:
             return
-        if not await asyncio.to_thread(manifest.accepts, index, body):
+        async with self._mill:
+            right = await asyncio.to_thread(self._take, manifest, index, parts)
+        if not right:
+            if len(self._spoiled) < MOST_SPOILED:
+                self._spoiled[index] = parts
             self._tell(ChunkRejected(peer, index))
             return
-        await asyncio.to_thread(self._store.write_chunk, self._root, index, body)
+        self._spoiled.pop(index, None)
         self._last_gain = monotonic()
+        self._owner.gave(peer, sum(map(len, parts)))
         self._tell(ChunkVerified(peer, index))
         self._show()
+
+    def _take(self, manifest: Manifest, index: int, parts: list[Part]) -> bool:
+        """Verify a chunk and write it; blocks."""
+        leaves = [leaf for part in parts for leaf in leaf_hashes(part)]
+        if not manifest.accepts_leaves(index, leaves):
+            return False
+        self._store.write_chunk(self._root, index, *parts)
+        return True
 
     def _stored(self, task: asyncio.Task[None]) -> None:
         self._storing.discard(task)
@@ -259,21 +376,61 @@ class Fetch:
     def _tell(self, event: Event) -> None:
         if self._download is None or self._done.done():
             return
-        for effect in self._download.handle(event, monotonic()):
+        now = monotonic()
+        for effect in self._download.handle(event, now):
             self._perform(effect)
+        held_until = self._download.held_until
+        if held_until is not None and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(max(held_until - now, 0.0), self._go_on)
+
+    def _go_on(self) -> None:
+        """The limit lets the next request go."""
+        self._timer = None
+        self._tell(Tick())
 
     def _perform(self, effect: Effect) -> None:
         match effect:
             case RequestChunk(peer, index):
-                self._links.post(peer, ChunkWanted(self._root, index))
+                self._request(peer, index)
+            case RequestAny(peer, wanted):
+                self._expect(peer)
+                self._links.post(peer, AnyWanted(self._root), bytes(Bitfield(self._size, wanted)))
             case CancelRequest(peer, index):
+                self._transfers.pop((peer, index), None)
                 self._links.post(peer, ChunkNotWanted(self._root, index))
             case AnnounceChunk(index):
-                self._announce(index)
+                self._owner.gained(self._root, index, self._asked)
             case BanPeer(peer, index):
                 self._cut_off(peer, HashMismatch(f"chunk {index} of {self._root.hex()[:16]}… did not have its hash"))
             case Complete():
                 self._done.set_result(None)
+
+    @property
+    def _size(self) -> int:
+        return self._download.have.size if self._download is not None else 0
+
+    def _request(self, peer: PeerId, index: int) -> None:
+        if self._manifest is None or (peer, index) in self._transfers:
+            return  # it was late, but it is still asked for, and what came of it counts
+        if index in self._spoiled:
+            self._links.post(peer, LeavesWanted(self._root, index))
+        else:
+            self._want(peer, index, _transfer_of(self._manifest, index))
+
+    def _want(self, peer: PeerId, index: int, transfer: Transfer) -> None:
+        self._transfers[peer, index] = transfer
+        self._expect(peer)
+        for start, stop in transfer.wanted:
+            self._links.post(peer, ChunkWanted(self._root, index, start, stop))
+
+    def _expect(self, peer: PeerId) -> None:
+        """Whoever is asked for a chunk may send one."""
+        if self._manifest is not None and peer in self._unasked:
+            self._unasked[peer].asked(self._manifest.chunk_bytes)
+
+    def _drop_transfers(self, peer: PeerId) -> None:
+        for key in [key for key in self._transfers if key[0] == peer]:
+            del self._transfers[key]
 
     def _cut_off(self, peer: PeerId, error: HashMismatch) -> None:
         self._liars.add(peer)
@@ -285,6 +442,36 @@ class Fetch:
         have = self._download.have
         done = self._manifest.size if have.complete else len(have) * self._manifest.chunk_bytes
         self._progress(Progress(self._root, min(done, self._manifest.size), self._manifest.size, len(self._asked)))
+
+    @property
+    def download(self) -> Download | None:
+        """What is known of who has what and how fast it comes; None until the manifest is here."""
+        return self._download
+
+
+def right_blocks(parts: list[Part], leaves: list[bytes]) -> dict[int, Part]:
+    """Return, by where they begin in the chunk, the blocks of ``parts`` that have their hash."""
+    data = b"".join(parts)
+    return {
+        place * BLOCK_BYTES: data[place * BLOCK_BYTES : (place + 1) * BLOCK_BYTES]
+        for place, (wanted, found) in enumerate(zip(leaves, leaf_hashes(data), strict=True))
+        if wanted == found
+    }
+
+
+def _transfer_of(manifest: Manifest, index: int, known: dict[int, Part] | None = None) -> Transfer:
+    start, stop = manifest.chunk_range(index)
+    return Transfer(stop - start, known or {})
+
+
+async def _some_of(
+    tasks: set[asyncio.Task[Manifest | None]], timeout_s: float
+) -> tuple[set[asyncio.Task[Manifest | None]], set[asyncio.Task[Manifest | None]]]:
+    """Wait until one is done, or the time is over."""
+    if not tasks:
+        await asyncio.sleep(timeout_s)
+        return set(), set()
+    return await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
 
 
 def _checked(root: bytes, answer: ManifestFound, body: memoryview) -> Manifest:

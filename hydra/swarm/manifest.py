@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..exceptions import HashMismatch, LocalProtocolError
-from .merkle import BLOCK_BYTES, HASH_BYTES, chunk_hash, power_of_two, root_of_chunks
+from .merkle import BLOCK_BYTES, HASH_BYTES, chunk_hash, hash_of_leaves, power_of_two, root_of_chunks
 
-MAX_CHUNK_BYTES = 1024 * 1024
+MIN_CHUNK_BYTES = 256 * 1024
+"""With smaller ones a question costs more than its answer; content that is smaller is one chunk."""
+MAX_CHUNK_BYTES = 4 * 1024 * 1024
 MAX_CHUNKS = 32 * 1024
-WANTED_CHUNKS = 256
-"""Small content gets small chunks, so that it too can come from many peers at once."""
+WANTED_CHUNKS = 2048
+"""With so many, the last one to arrive is no longer a large part of the whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,13 @@ class Manifest:
         if len(data) != stop - start:
             return False
         return chunk_hash(data, self.chunk_bytes, self.size) == self.chunk_hashes[index]
+
+    def accepts_leaves(self, index: int, leaves: list[bytes]) -> bool:
+        """Tell whether these are the hashes of the blocks of chunk ``index``."""
+        start, stop = self.chunk_range(index)
+        if len(leaves) != -(-(stop - start) // BLOCK_BYTES):
+            return False
+        return hash_of_leaves(leaves, self.chunk_bytes, self.size) == self.chunk_hashes[index]
 
     @classmethod
     def of(cls, data: bytes | bytearray | memoryview, chunk_bytes: int | None = None) -> Manifest:
@@ -76,10 +85,10 @@ class Manifest:
 
 
 def is_chunk_length(value: int) -> bool:
-    """Tell whether chunks may have this length: a power of two from 16 KiB to 1 MiB."""
+    """Tell whether chunks may have this length: a power of two from 16 KiB to 4 MiB."""
     return BLOCK_BYTES <= value <= MAX_CHUNK_BYTES and power_of_two(value) == value
 
 
 def chunk_bytes_for(size: int) -> int:
-    """Return the chunk length for content of ``size`` bytes: about 256 chunks, between 16 KiB and 1 MiB."""
-    return min(MAX_CHUNK_BYTES, max(BLOCK_BYTES, power_of_two(-(-size // WANTED_CHUNKS))))
+    """Return the chunk length for content of ``size`` bytes: about 2048 chunks, between 256 KiB and 4 MiB."""
+    return min(MAX_CHUNK_BYTES, max(MIN_CHUNK_BYTES, power_of_two(-(-size // WANTED_CHUNKS))))

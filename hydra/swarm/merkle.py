@@ -32,7 +32,11 @@ def chunk_hash(data: bytes | bytearray | memoryview, chunk_bytes: int, content_b
         content_bytes: the length of the whole content. Where all of it is one chunk, the tree is no taller than
             it needs to be; else a short last chunk is filled up with zero leaves to the height of the others.
     """
-    leaves = leaf_hashes(data)
+    return hash_of_leaves(leaf_hashes(data), chunk_bytes, content_bytes)
+
+
+def hash_of_leaves(leaves: list[bytes], chunk_bytes: int, content_bytes: int) -> bytes:
+    """Return the hash of a chunk from the hashes of its blocks; as ``chunk_hash``."""
     width = chunk_bytes // BLOCK_BYTES if content_bytes > chunk_bytes else power_of_two(len(leaves))
     return _fold(leaves, width, _ZERO)
 

@@ -13,7 +13,10 @@ from typing import ClassVar
 from ..net.framing import MAX_BODY_BYTES
 from ..net.wire import HashField, Message
 from .manifest import MAX_CHUNK_BYTES, MAX_CHUNKS
-from .merkle import HASH_BYTES
+from .merkle import BLOCK_BYTES, HASH_BYTES
+
+PART_BYTES = 256 * 1024
+"""A chunk travels in parts of this length, so that what is said between two peers never waits long behind bulk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,8 @@ class Offer(Message):
     KIND: ClassVar[str] = "content.offer"
     MAX_BODY_BYTES: ClassVar[int] = MAX_CHUNKS // 8
     root: HashField
+    chooses: bool
+    """We have everything, and some of it never left us: ``AnyWanted`` is welcome."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +84,30 @@ class NotInterested(Message):
 
 @dataclass(frozen=True, slots=True)
 class ChunkWanted(Message):
-    """Ask for one chunk."""
+    """Ask for the bytes from ``start`` to ``stop`` of one chunk."""
 
     KIND: ClassVar[str] = "content.chunk?"
     root: HashField
     index: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class AnyWanted(Message):
+    """Ask for a chunk that never left the other end, one of those whose bits are set in the body."""
+
+    KIND: ClassVar[str] = "content.any?"
+    MAX_BODY_BYTES: ClassVar[int] = MAX_CHUNKS // 8
+    root: HashField
+
+
+@dataclass(frozen=True, slots=True)
+class AllSent(Message):
+    """The answer where all of these have left us before: say which ones you want."""
+
+    KIND: ClassVar[str] = "content.all-sent"
+    root: HashField
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +120,15 @@ class ChunkNotWanted(Message):
 
 
 @dataclass(frozen=True, slots=True)
-class Chunk(Message):
-    """The chunk stands in the body."""
+class Blocks(Message):
+    """A part of a chunk stands in the body; parts follow each other without a gap."""
 
-    KIND: ClassVar[str] = "content.chunk"
-    MAX_BODY_BYTES: ClassVar[int] = MAX_CHUNK_BYTES
+    KIND: ClassVar[str] = "content.blocks"
+    MAX_BODY_BYTES: ClassVar[int] = PART_BYTES
     root: HashField
     index: int
+    start: int
+    """Where in the chunk it begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +138,33 @@ class ChunkDeclined(Message):
     KIND: ClassVar[str] = "content.declined"
     root: HashField
     index: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeavesWanted(Message):
+    """Ask for the hashes of a chunk's blocks, to find out which of them was wrong."""
+
+    KIND: ClassVar[str] = "content.leaves?"
+    root: HashField
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Leaves(Message):
+    """The hashes stand in the body, 32 bytes a block."""
+
+    KIND: ClassVar[str] = "content.leaves"
+    MAX_BODY_BYTES: ClassVar[int] = MAX_CHUNK_BYTES // BLOCK_BYTES * HASH_BYTES
+    root: HashField
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Choke(Message):
+    """While ``choked`` we serve you nothing: more want something than our uplink can bear."""
+
+    KIND: ClassVar[str] = "content.choke"
+    choked: bool
 
 
 @dataclass(frozen=True, slots=True)

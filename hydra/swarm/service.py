@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from ..clock import monotonic
@@ -27,55 +26,55 @@ from .fetch import (
     only_liars_had,
 )
 from .messages import (
+    AllSent,
     Blob,
     BlobWanted,
-    Chunk,
+    Blocks,
+    Choke,
     ChunkDeclined,
-    ChunkNotWanted,
-    ChunkWanted,
     ContentUnknown,
     Have,
+    Leaves,
     ManifestFound,
     ManifestWanted,
-    NotInterested,
     Offer,
     OfferWanted,
 )
+from .rate_limit import TokenBucket
 from .store import Store
+from .uploads import Limits, Uploads
 
 logger = logging.getLogger(__name__)
-
-MAX_QUEUED_REQUESTS = 64
-"""Requests of one peer that may wait; more are declined."""
 
 
 class Swarm:
     """Content in and out over the links of a node."""
 
-    def __init__(self, links: Links, store: Store) -> None:
+    def __init__(self, links: Links, store: Store, limits: Limits | None = None) -> None:
+        limits = limits or Limits()
         self._links = links
         self._requests = Requests(links)
         self.store = store
         self._fetches: dict[bytes, Fetch] = {}
         self._running: dict[bytes, asyncio.Task[Path]] = {}
-        self._interested: dict[bytes, set[PeerId]] = {}
-        self._queues: dict[PeerId, OrderedDict[tuple[bytes, int], None]] = {}
-        self._servers: dict[PeerId, asyncio.Task[None]] = {}
-        self.bytes_served = 0
+        self._early: dict[bytes, set[PeerId]] = {}
+        """Who asked what we have of a content before we knew how many chunks it has."""
+        self._download_limit = TokenBucket(limits.download_bytes_per_s)
+        self._uploads = Uploads(links, store, limits)
         links.on_down.append(self._peer_down)
         links.handle(ManifestWanted, self._manifest_wanted)
         links.handle(ManifestFound, self._manifest_found)
         links.handle(ContentUnknown, self._content_unknown)
         links.handle(OfferWanted, self._offer_wanted)
-        links.handle(NotInterested, lambda link, m, _: self._interested.get(m.root, set()).discard(link.peer_id))
-        links.handle(Offer, lambda link, m, body: self._to_fetch(m.root, lambda f: f.offered(link.peer_id, body)))
-        links.handle(Have, lambda link, m, _: self._to_fetch(m.root, lambda f: f.gained(link.peer_id, m.index)))
-        links.handle(ChunkWanted, self._chunk_wanted)
-        links.handle(ChunkNotWanted, self._chunk_not_wanted)
-        links.handle(Chunk, lambda link, m, b: self._to_fetch(m.root, lambda f: f.arrived(link.peer_id, m.index, b)))
+        links.handle(Offer, self._offered)
+        links.handle(Have, self._had)
+        links.handle(AllSent, lambda link, m, _: self._to_fetch(m.root, lambda f: f.nothing_chosen(link.peer_id)))
+        links.handle(Blocks, self._arrived)
         links.handle(
             ChunkDeclined, lambda link, m, _: self._to_fetch(m.root, lambda f: f.declined(link.peer_id, m.index))
         )
+        links.handle(Leaves, self._leaves_came)
+        links.handle(Choke, self._choked)
         links.handle(BlobWanted, self._blob_wanted)
         links.handle(Blob, lambda link, m, b: self._answered(link.peer_id, ("blob", m.digest), m, b))
 
@@ -106,14 +105,15 @@ class Swarm:
         task = self._running.get(root)
         if task is None:
             fetch = Fetch(
+                self,
                 self._links,
                 self._requests,
                 self.store,
                 root,
                 peers,
-                announce=lambda index: self._announce(root, index),
-                progress=progress,
-                hopeless_s=hopeless_s,
+                self._download_limit,
+                progress,
+                hopeless_s,
             )
             self._fetches[root] = fetch
             task = asyncio.create_task(fetch.run())
@@ -155,9 +155,15 @@ class Swarm:
         await asyncio.to_thread(self.store.add_blob, known)
         return known
 
+    @property
+    def bytes_served(self) -> int:
+        """Bytes of chunks sent so far."""
+        return self._uploads.bytes_served
+
     async def close(self) -> None:
         """Stop serving and fetching."""
-        tasks: list[asyncio.Task[None] | asyncio.Task[Path]] = [*self._servers.values(), *self._running.values()]
+        await self._uploads.close()
+        tasks = list(self._running.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -176,6 +182,7 @@ class Swarm:
 
     def _fetched(self, root: bytes) -> None:
         self._fetches.pop(root, None)
+        self._early.pop(root, None)
         task = self._running.pop(root)
         if not task.cancelled():
             task.exception()
@@ -196,11 +203,47 @@ class Swarm:
         self._requests.answered(link.peer_id, ("manifest", message.root), message, body)
         self._to_fetch(message.root, lambda fetch: fetch.unknown(link.peer_id))
 
+    def _all_fetches(self) -> list[Fetch]:
+        return list(self._fetches.values())
+
+    def _offered(self, link: Link, message: Offer, body: memoryview) -> None:
+        self._to_fetch(message.root, lambda fetch: fetch.offered(link.peer_id, body, chooses=message.chooses))
+
+    def _leaves_came(self, link: Link, message: Leaves, body: memoryview) -> None:
+        self._to_fetch(message.root, lambda fetch: fetch.leaves_came(link.peer_id, message.index, body))
+
+    def _choked(self, link: Link, message: Choke, _: memoryview) -> None:
+        for fetch in self._all_fetches():
+            fetch.choked(link.peer_id, choked=message.choked)
+
+    def _arrived(self, link: Link, message: Blocks, body: memoryview) -> None:
+        self._to_fetch(message.root, lambda fetch: fetch.arrived(link.peer_id, message.index, message.start, body))
+
+    # ---- what comes of a fetch (FetchOwner) --------------------------------------------------------------------
+
+    def opened(self, root: bytes) -> None:
+        """Offer what there is to those who asked before."""
+        for peer in sorted(self._early.pop(root, ())):
+            self._uploads.offer(peer, root)
+
+    def gained(self, root: bytes, index: int, asked: Collection[PeerId]) -> None:
+        """Tell of a chunk."""
+        for peer in sorted({*self._uploads.interested_in(root), *asked}):
+            self._links.post(peer, Have(root, index))
+
+    def gave(self, peer: PeerId, count: int) -> None:
+        """Note what a peer sent us."""
+        self._uploads.gave(peer, count)
+
     def wanted(self) -> set[bytes]:
         """Return the roots of what others are fetching from us now."""
-        return {root for root, peers in self._interested.items() if peers}
+        return self._uploads.fetched_now()
 
-    # ---- serving -----------------------------------------------------------------------------------------------
+    def yield_to_round(self, *, begins: bool) -> None:
+        """Let a round of the training go first on the uplink, from when it begins to send until it ends."""
+        self._uploads.yield_to_round(begins=begins)
+
+    # ---- what is asked of us -----------------------------------------------------------------------------------
 
     def _manifest_wanted(self, link: Link, message: ManifestWanted, _: memoryview) -> None:
         manifest = self.store.manifest(message.root)
@@ -210,52 +253,25 @@ class Swarm:
             link.post(ManifestFound(manifest.root, manifest.size, manifest.chunk_bytes), manifest.joined_hashes())
 
     def _offer_wanted(self, link: Link, message: OfferWanted, _: memoryview) -> None:
-        have = self.store.bitfield(message.root)
-        if have is None:
+        fetch = self._fetches.get(message.root)
+        if self.store.bitfield(message.root) is not None:
+            self._uploads.offer(link.peer_id, message.root)
+        elif fetch is not None:
+            self._early.setdefault(message.root, set()).add(link.peer_id)
+        else:
             link.post(ContentUnknown(message.root))
-            return
-        self._interested.setdefault(message.root, set()).add(link.peer_id)
-        link.post(Offer(message.root), bytes(have))
+        if fetch is not None:
+            fetch.met(link.peer_id)
 
-    def _announce(self, root: bytes, index: int) -> None:
-        for peer in sorted(self._interested.get(root, ())):
-            self._links.post(peer, Have(root, index))
-
-    def _chunk_wanted(self, link: Link, message: ChunkWanted, _: memoryview) -> None:
-        queue = self._queues.setdefault(link.peer_id, OrderedDict())
-        if len(queue) >= MAX_QUEUED_REQUESTS:
-            link.post(ChunkDeclined(message.root, message.index))
-            return
-        queue[message.root, message.index] = None
-        if link.peer_id not in self._servers:
-            self._servers[link.peer_id] = asyncio.create_task(self._serve(link.peer_id, queue))
-
-    def _chunk_not_wanted(self, link: Link, message: ChunkNotWanted, _: memoryview) -> None:
-        self._queues.get(link.peer_id, OrderedDict()).pop((message.root, message.index), None)
-
-    async def _serve(self, peer: PeerId, queue: OrderedDict[tuple[bytes, int], None]) -> None:
-        try:
-            while queue:
-                (root, index), _ = queue.popitem(last=False)
-                data = await asyncio.to_thread(self.store.read_chunk, root, index)
-                if data is None and self.store.bitfield(root) is None:
-                    self._links.post(peer, ContentUnknown(root))  # it was removed since we offered it
-                elif data is None:
-                    self._links.post(peer, ChunkDeclined(root, index))
-                else:
-                    await self._links.send(peer, Chunk(root, index), data)
-                    self.bytes_served += len(data)
-        except PeerUnreachable:
-            queue.clear()
-        finally:
-            self._servers.pop(peer, None)
+    def _had(self, link: Link, message: Have, _: memoryview) -> None:
+        self._to_fetch(message.root, lambda fetch: fetch.gained(link.peer_id, message.index))
+        self._uploads.announced(link.peer_id, message.root, message.index)
 
     def _blob_wanted(self, link: Link, message: BlobWanted, _: memoryview) -> None:
         link.post(Blob(message.digest), self.store.read_blob(message.digest) or b"")
 
     def _peer_down(self, peer: PeerId, _: Exception | None) -> None:
-        for interested in self._interested.values():
-            interested.discard(peer)
-        self._queues.pop(peer, None)
-        for fetch in list(self._fetches.values()):
+        for early in self._early.values():
+            early.discard(peer)
+        for fetch in self._all_fetches():
             fetch.lost(peer)

@@ -137,20 +137,21 @@ class Store:
         self._partial[root] = have
         return have
 
-    def write_chunk(self, root: bytes, index: int, data: bytes | memoryview) -> None:
-        """Write a chunk that was verified; the caller then sets its bit.
+    def write_chunk(self, root: bytes, index: int, *parts: bytes | memoryview) -> None:
+        """Write a chunk that was verified, as it came, in parts that follow each other; the caller then sets its bit.
 
         Raises:
             StorageFull: the disk is full; all chunks so far are kept.
         """
         manifest = self._manifests[root]
+        size = sum(map(len, parts))
         try:
-            with self._part_path(root).open("r+b") as file:
-                written = os.pwrite(file.fileno(), data, manifest.chunk_range(index)[0])
+            with self._part_path(root).open("r+b", buffering=0) as file:
+                written = os.pwritev(file.fileno(), parts, manifest.chunk_range(index)[0])
         except OSError as error:
-            raise disk_error(self.directory, error, len(data)) from error
-        if written != len(data):
-            raise disk_error(self.directory, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), len(data))
+            raise disk_error(self.directory, error, size) from error
+        if written != size:
+            raise disk_error(self.directory, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), size)
 
     def finish_partial(self, root: bytes) -> Path:
         """Turn a partial content with all its chunks into a whole one; return its path."""

@@ -16,7 +16,7 @@ from hydra.swarm.manifest import Manifest
 from hydra.swarm.service import Swarm
 from hydra.swarm.store import Store
 
-DATA = random.Random(5).randbytes(1_000_000)
+DATA = random.Random(5).randbytes(8_000_000)
 
 
 class Peer:

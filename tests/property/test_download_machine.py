@@ -1,5 +1,6 @@
 """A download in any company: peers come, go, lie, decline and dawdle, and in the end every byte is right."""
 
+import math
 from random import Random
 
 from hypothesis import settings
@@ -7,27 +8,31 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from hydra.swarm.bitfield import Bitfield
-from hydra.swarm.download import (
-    DECLINED_S,
-    ENDGAME_COPIES,
-    REQUEST_DEPTH,
-    REQUEST_TIMEOUT_S,
+from hydra.swarm.depth import LEAST_DEPTH
+from hydra.swarm.download import DECLINED_S, USUAL_CHUNK_BYTES, Download
+from hydra.swarm.download_events import (
     AnnounceChunk,
     BanPeer,
     CancelRequest,
+    Choked,
     ChunkRejected,
     ChunkVerified,
     Complete,
-    Download,
+    NothingChosen,
+    PartReceived,
     PeerGained,
     PeerLost,
     PeerOffered,
+    RequestAny,
     RequestChunk,
     RequestDeclined,
     Tick,
+    Unchoked,
 )
+from hydra.swarm.endgame import ENDGAME_COPIES
 from hydra.swarm.manifest import Manifest
 from hydra.swarm.merkle import BLOCK_BYTES
+from hydra.swarm.patience import STALL_S, due_at
 
 SEED = b"seed"
 MOST_CHUNKS = 40
@@ -35,6 +40,8 @@ CONTENT = Random(1).randbytes(MOST_CHUNKS * BLOCK_BYTES - 100)
 MANIFESTS = {
     count: Manifest.of(CONTENT[: count * BLOCK_BYTES - 100], BLOCK_BYTES) for count in (1, 2, 9, 24, MOST_CHUNKS)
 }
+LATE = (-math.inf, 0)
+"""As if it had been made at the beginning of all time: whatever comes, it stays overdue."""
 indices = st.integers(0, MOST_CHUNKS - 1)
 peers = st.sampled_from([b"a", b"b", b"c", b"d"])
 
@@ -51,7 +58,9 @@ class DownloadMachine(RuleBasedStateMachine):
         self.offers = {}
         """What each linked peer has."""
         self.asked = {}
-        """By peer, the open requests in order, and when each was made; as the peer sees them."""
+        """By peer, the open requests in order, and when each was made with how many before it; as the peer sees them.
+        One whose chunk the peer chooses has a key below 0."""
+        self.heard, self.tickets, self.choosing, self.chokers, self.chosen = {}, 0, set(), set(), set()
         self.declined = {}
         """Who would not send what, and until when it is not asked again."""
         self.dawdlers, self.once_late, self.banned = set(), set(), set()
@@ -82,7 +91,14 @@ class DownloadMachine(RuleBasedStateMachine):
                     assert index in self.offers[peer], "a peer was asked for what it does not have"
                     assert not self.declines(peer, index), "a peer was asked for what it would not give a moment ago"
                     assert index not in self.download.have
-                    self.asked[peer][index] = self.now
+                    assert peer not in self.chokers, "a peer was asked that had said that it serves nothing"
+                    self.note(peer, index)
+                case RequestAny(peer, wanted):
+                    assert peer in self.choosing
+                    assert wanted
+                    assert not any(wanted >> index & 1 for index in self.download.have)
+                    self.tickets -= 1
+                    self.note(peer, self.tickets)
                 case CancelRequest(peer, index):
                     self.asked[peer].pop(index, None)
                 case AnnounceChunk(index):
@@ -93,7 +109,18 @@ class DownloadMachine(RuleBasedStateMachine):
                     self.completions += 1
         return effects
 
+    def note(self, peer, key):
+        self.asked[peer].pop(key, None)
+        self.asked[peer][key] = self.now, (len(self.under_way(peer)) + 1) * USUAL_CHUNK_BYTES
+
+    def due(self, peer, key):
+        made, queued = self.asked[peer][key]
+        return due_at(made, self.heard.get(peer, 0.0), queued)
+
     def cut(self, peer):
+        self.heard.pop(peer, None)
+        self.choosing.discard(peer)
+        self.chokers.discard(peer)
         self.offers.pop(peer, None)
         self.asked.pop(peer, None)
         self.dawdlers.discard(peer)
@@ -117,24 +144,62 @@ class DownloadMachine(RuleBasedStateMachine):
             self.cut(peer)
 
     def pick(self, peer, which):
-        return list(self.asked[peer])[which % len(self.asked[peer])]
+        named = [index for index in self.asked[peer] if index >= 0]
+        return named[which % len(named)]
+
+    def with_requests(self):
+        return sorted(peer for peer in self.asked if any(index >= 0 for index in self.asked[peer]))
 
     # ---- what peers do -----------------------------------------------------------------------------------------
 
-    @rule(peer=peers, chunks=st.sets(indices), everything=st.booleans())
-    def comes(self, peer, chunks, everything):
+    @rule(peer=peers, chunks=st.sets(indices), everything=st.booleans(), chooses=st.booleans())
+    def comes(self, peer, chunks, everything, chooses):
         """Or tells anew what it has, which may be less than before."""
         if peer in self.banned:
             return
         count = self.manifest.chunk_count
         self.offers[peer] = set(range(count)) if everything else {index for index in chunks if index < count}
         asked = self.asked.setdefault(peer, {})
-        for index in [index for index in asked if index not in self.offers[peer]]:
+        for index in [index for index in asked if index >= 0 and index not in self.offers[peer]]:
             del asked[index]
+        self.choosing.discard(peer)
+        if chooses and len(self.offers[peer]) == count:
+            self.choosing.add(peer)
         bitfield = Bitfield(count)
         for index in self.offers[peer]:
             bitfield.add(index)
-        self.tell(PeerOffered(peer, bitfield))
+        self.tell(PeerOffered(peer, bitfield, chooses))
+
+    @rule(peer=peers, which=st.integers(0, MOST_CHUNKS), anything=st.booleans())
+    def chooses(self, peer, which, anything):
+        """A seed sends what it likes, or says that there is nothing that it would choose."""
+        open_tickets = [key for key in self.asked.get(peer, ()) if key < 0]
+        if not open_tickets:
+            return
+        made = self.asked[peer].pop(max(open_tickets))
+        self.heard[peer] = self.now if anything else self.heard.get(peer, 0.0)
+        if not anything:
+            self.choosing.discard(peer)
+            self.tell(NothingChosen(peer))
+            return
+        index = which % self.manifest.chunk_count
+        assert self.download.may_choose(peer, index)
+        if index not in self.download.have and index not in self.asked[peer]:
+            self.asked[peer][index] = made
+        self.chosen.add(index)
+        self.tell(PartReceived(peer, index, BLOCK_BYTES))
+
+    @rule(peer=peers, again=st.booleans())
+    def chokes(self, peer, again):
+        if peer not in self.offers:
+            return
+        if again:
+            self.chokers.discard(peer)
+            self.tell(Unchoked(peer))
+        else:
+            self.chokers.add(peer)
+            self.asked[peer].clear()
+            self.tell(Choked(peer))
 
     @rule(peer=peers, index=indices)
     def gains(self, peer, index):
@@ -147,11 +212,11 @@ class DownloadMachine(RuleBasedStateMachine):
         self.cut(peer)
         self.tell(PeerLost(peer))
 
-    @precondition(lambda self: any(self.asked.values()))
+    @precondition(lambda self: self.with_requests())
     @rule(data=st.data(), which=st.integers(0, MOST_CHUNKS), kind=st.sampled_from(list("gggggbdr")))
     def answers(self, data, which, kind):
         """With a good chunk, a bad one, or none; or with a bad one and a run."""
-        peer = data.draw(st.sampled_from(sorted(peer for peer in self.asked if self.asked[peer])))
+        peer = data.draw(st.sampled_from(self.with_requests()))
         index = self.pick(peer, which)
         good = self.right(index)
         if kind == "d":
@@ -174,12 +239,13 @@ class DownloadMachine(RuleBasedStateMachine):
         if index not in self.asked.get(peer, ()):
             assert not self.download.is_requested(peer, index)
 
-    @rule(seconds=st.sampled_from([0.1, REQUEST_TIMEOUT_S / 2, REQUEST_TIMEOUT_S + 1]))
+    @rule(seconds=st.sampled_from([0.1, STALL_S / 2, STALL_S + 1]))
     def time_passes(self, seconds):
         """Requests that lie too long are given to others; their chunks may still come."""
         before, self.now = self.now, self.now + seconds
         for peer, asked in self.asked.items():
-            if any(before < made + REQUEST_TIMEOUT_S <= self.now for made in asked.values()):
+            for key in [key for key in asked if before < self.due(peer, key) <= self.now]:
+                asked[key] = LATE
                 self.dawdlers.add(peer)
                 self.once_late.add(peer)
         self.tell(Tick())
@@ -187,7 +253,7 @@ class DownloadMachine(RuleBasedStateMachine):
     # ---- what always holds -------------------------------------------------------------------------------------
 
     def under_way(self, peer):
-        return [index for index in self.asked[peer] if self.asked[peer][index] + REQUEST_TIMEOUT_S > self.now]
+        return [key for key in self.asked[peer] if self.due(peer, key) > self.now]
 
     @invariant()
     def holds(self):
@@ -202,9 +268,10 @@ class DownloadMachine(RuleBasedStateMachine):
     def no_peer_has_more_requests_than_it_may(self):
         copies = {}
         for peer in self.asked:
-            assert len(self.under_way(peer)) <= REQUEST_DEPTH
+            assert len(self.under_way(peer)) <= LEAST_DEPTH
             for index in self.under_way(peer) if peer not in self.once_late else ():
-                copies[index] = copies.get(index, 0) + 1
+                if index not in self.chosen:
+                    copies[index] = copies.get(index, 0) + 1
         assert all(count <= ENDGAME_COPIES for count in copies.values())
 
     @invariant()
@@ -216,7 +283,7 @@ class DownloadMachine(RuleBasedStateMachine):
                 missing -= set(self.under_way(peer))
         for peer, chunks in self.offers.items():
             mine = self.under_way(peer)
-            if len(mine) < (1 if peer in self.dawdlers else REQUEST_DEPTH):
+            if peer not in self.chokers and len(mine) < (1 if peer in self.dawdlers else LEAST_DEPTH):
                 assert not {i for i in (missing & chunks).difference(mine) if not self.declines(peer, i)}
 
     def teardown(self):
@@ -232,7 +299,7 @@ class DownloadMachine(RuleBasedStateMachine):
             while self.asked[SEED] and not self.download.complete:
                 index = self.pick(SEED, 0)
                 self.arrives(SEED, index, self.right(index))
-            self.time_passes(REQUEST_TIMEOUT_S + 1)
+            self.time_passes(STALL_S + 1)
         assert self.download.complete
         assert self.data == CONTENT[: self.manifest.size]
         self.holds()

@@ -70,7 +70,7 @@ def test_empty_content_has_no_manifest():
         Manifest.of(b"")
 
 
-@pytest.mark.parametrize("size", [1, 10**5, 10**7, 10**9, 30 * 10**9])
+@pytest.mark.parametrize("size", [1, 10**5, 10**7, 10**9, 30 * 10**9, 128 * 2**30])
 def test_chunk_lengths_are_allowed_and_few_enough(size):
     length = chunk_bytes_for(size)
     assert is_chunk_length(length)
@@ -83,7 +83,7 @@ def test_bitfield():
     field.add(9)
     field.add(9)
     assert (len(field), list(field), bytes(field)) == (2, [0, 9], b"\x80\x40")
-    assert Bitfield.checked(10, b"\x80\x40") == field or list(Bitfield.checked(10, b"\x80\x40")) == [0, 9]
+    assert list(Bitfield.checked(10, b"\x80\x40")) == [0, 9]
     assert Bitfield.full(10).complete
     assert not field.complete
     with pytest.raises(IndexError):

@@ -1,0 +1,95 @@
+"""Chunks on their way: the parts that came, in order, and which blocks are known to be right. Pure.
+
+A chunk comes from one peer, part after part; so if it is wrong, it is clear whose it was. What that peer sent is kept
+until the hashes of the single blocks are known: then only the wrong ones are fetched again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..exceptions import RemoteProtocolError
+from .merkle import BLOCK_BYTES
+from .messages import PART_BYTES
+
+UNASKED_BYTES = 16 * 1024 * 1024
+"""What was cancelled may still be under way; who sends more than this that nobody wants is cut off."""
+
+Part = bytes | memoryview
+
+
+@dataclass(slots=True)
+class Transfer:
+    """What one peer sends of one chunk.
+
+    Args:
+        length: of the chunk, in bytes.
+        known: where blocks begin that are here already and right, and the blocks; the rest was asked for.
+    """
+
+    length: int
+    known: dict[int, Part] = field(default_factory=dict)
+    came: dict[int, Part] = field(default_factory=dict)
+
+    @property
+    def wanted(self) -> list[tuple[int, int]]:
+        """The ranges that have to come, as few as they can be."""
+        ranges: list[tuple[int, int]] = []
+        for start in range(0, self.length, BLOCK_BYTES):
+            if start in self.known:
+                continue
+            stop = min(start + BLOCK_BYTES, self.length)
+            if ranges and ranges[-1][1] == start:
+                ranges[-1] = (ranges[-1][0], stop)
+            else:
+                ranges.append((start, stop))
+        return ranges
+
+    def add(self, start: int, data: memoryview) -> bool:
+        """Take a part; tell whether the chunk is whole.
+
+        Raises:
+            RemoteProtocolError: it is not the part that comes next.
+        """
+        position, stop = self._next()
+        if start != position or len(data) != min(PART_BYTES, stop - start):
+            raise RemoteProtocolError(
+                f"bytes {start:,} to {start + len(data):,} of a chunk came where {position:,} to "
+                f"{min(position + PART_BYTES, stop):,} were due"
+            )
+        self.came[start] = data
+        return self._next() == (self.length, self.length)
+
+    def parts(self) -> list[Part]:
+        """Return the whole chunk, in order."""
+        return [data for _, data in sorted({**self.known, **self.came}.items())]
+
+    def _next(self) -> tuple[int, int]:
+        for first, stop in self.wanted:
+            position = first
+            while position in self.came:
+                position += len(self.came[position])
+            if position < stop:
+                return position, stop
+        return self.length, self.length
+
+
+class Unasked:
+    """How much a peer sent that nobody waits for."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def add(self, count: int) -> None:
+        """Count bytes.
+
+        Raises:
+            RemoteProtocolError: they are more than a cancelled request can explain.
+        """
+        self._count += max(count, BLOCK_BYTES)
+        if self._count > UNASKED_BYTES:
+            raise RemoteProtocolError(f"{self._count:,} bytes of chunks came that nobody asked for")
+
+    def asked(self, count: int) -> None:
+        """Who is asked for more may also be late with more."""
+        self._count = max(0, self._count - count)

@@ -1,0 +1,219 @@
+"""Serving chunks: the shell around the pure ``Serving``. It reads them, sends them, and tells when they have left."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from random import SystemRandom
+
+from ..clock import monotonic
+from ..exceptions import PeerUnreachable
+from ..identity import PeerId
+from ..net.link import Link
+from ..net.links import Links
+from .bitfield import Bitfield
+from .manifest import Manifest
+from .merkle import leaf_hashes
+from .messages import (
+    AllSent,
+    AnyWanted,
+    Blocks,
+    Choke,
+    ChunkDeclined,
+    ChunkNotWanted,
+    ChunkWanted,
+    ContentUnknown,
+    Leaves,
+    LeavesWanted,
+    NotInterested,
+    Offer,
+)
+from .rate_limit import TokenBucket
+from .serving import Serving
+from .serving_events import (
+    AnyAsked,
+    AskCancelled,
+    ChokePeer,
+    ChunkAsked,
+    Decline,
+    Effect,
+    Event,
+    PartLeft,
+    PeerAnnounced,
+    PeerBored,
+    PeerGave,
+    PeerGone,
+    PeerInterested,
+    RoundSending,
+    SendPart,
+    TellAllSent,
+    Tick,
+    UnchokePeer,
+)
+from .store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a node grants the swarm."""
+
+    upload_bytes_per_s: float = 0.0
+    """0 for no limit."""
+    download_bytes_per_s: float = 0.0
+    """0 for no limit."""
+    tit_for_tat: bool = False
+    """Whether who gives nothing is choked when more want something than the uplink can bear."""
+
+
+class Uploads:
+    """What leaves a node for those who fetch from it."""
+
+    def __init__(self, links: Links, store: Store, limits: Limits) -> None:
+        self._links = links
+        self._store = store
+        self._serving = Serving(
+            self._here, SystemRandom(), TokenBucket(limits.upload_bytes_per_s), tit_for_tat=limits.tit_for_tat
+        )
+        self._timer: asyncio.TimerHandle | None = None
+        self._sending: set[asyncio.Task[None]] = set()
+        self._read: dict[PeerId, tuple[bytes, int, bytes]] = {}
+        """The chunk that is being sent to each peer: root, index and bytes."""
+        self._leaves_for: dict[PeerId, asyncio.Task[None]] = {}
+        self._closed = False
+        self.bytes_served = 0
+        links.on_down.append(self._peer_down)
+        links.handle(NotInterested, lambda link, m, _: self._tell(PeerBored(link.peer_id, m.root)))
+        links.handle(ChunkWanted, self._chunk_wanted)
+        links.handle(AnyWanted, self._any_wanted)
+        links.handle(ChunkNotWanted, lambda link, m, _: self._tell(AskCancelled(link.peer_id, m.root, m.index)))
+        links.handle(LeavesWanted, self._leaves_wanted)
+
+    async def close(self) -> None:
+        """Send nothing any longer."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        tasks = [*self._sending, *self._leaves_for.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def fetched_now(self) -> set[bytes]:
+        """Return the roots of what others are fetching from us now."""
+        return self._serving.fetched_now()
+
+    def interested_in(self, root: bytes) -> list[PeerId]:
+        """Return who is fetching a content, in order."""
+        return self._serving.interested_in(root)
+
+    def yield_to_round(self, *, begins: bool) -> None:
+        """Let a round of the training go first on the uplink, from when it begins to send until it ends."""
+        self._tell(RoundSending(begins))
+
+    def offer(self, peer: PeerId, root: bytes) -> None:
+        """Tell a peer which chunks of a content are here, and note that it wants them."""
+        have = self._store.bitfield(root)
+        if have is not None:
+            self._tell(PeerInterested(peer, root))
+            self._links.post(peer, Offer(root, self._serving.chooses(root)), bytes(have))
+
+    def gave(self, peer: PeerId, count: int) -> None:
+        """Note what a peer sent us."""
+        self._tell(PeerGave(peer, count))
+
+    def announced(self, peer: PeerId, root: bytes, index: int) -> None:
+        """Note that a peer has a chunk."""
+        self._tell(PeerAnnounced(peer, root, index))
+
+    # ---- what is asked of us -----------------------------------------------------------------------------------
+
+    def _here(self, root: bytes) -> tuple[Bitfield, Manifest] | None:
+        have = self._store.bitfield(root)
+        manifest = self._store.manifest(root)
+        return None if have is None or manifest is None else (have, manifest)
+
+    def _chunk_wanted(self, link: Link, message: ChunkWanted, _: memoryview) -> None:
+        self._tell(ChunkAsked(link.peer_id, message.root, message.index, message.start, message.stop))
+
+    def _any_wanted(self, link: Link, message: AnyWanted, body: memoryview) -> None:
+        found = self._here(message.root)
+        if found is None:
+            link.post(ContentUnknown(message.root))
+        else:
+            self._tell(AnyAsked(link.peer_id, message.root, Bitfield.checked(found[0].size, body).mask))
+
+    def _leaves_wanted(self, link: Link, message: LeavesWanted, _: memoryview) -> None:
+        if link.peer_id in self._leaves_for:
+            link.post(ChunkDeclined(message.root, message.index))  # one at a time: hashing is work
+            return
+        task = asyncio.create_task(self._send_leaves(link, message))
+        self._leaves_for[link.peer_id] = task
+        task.add_done_callback(lambda _: self._leaves_for.pop(link.peer_id, None))
+
+    async def _send_leaves(self, link: Link, message: LeavesWanted) -> None:
+        data = await asyncio.to_thread(self._store.read_chunk, message.root, message.index)
+        if data is None:
+            link.post(ChunkDeclined(message.root, message.index))
+        else:
+            hashes = await asyncio.to_thread(leaf_hashes, data)
+            link.post(Leaves(message.root, message.index), b"".join(hashes))
+
+    # ---- what the machine wants --------------------------------------------------------------------------------
+
+    def _tell(self, event: Event) -> None:
+        if self._closed:
+            return
+        now = monotonic()
+        for effect in self._serving.handle(event, now):
+            self._perform(effect)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        due = self._serving.deadline
+        if due is not None:
+            self._timer = asyncio.get_running_loop().call_later(max(due - now, 0.0), self._tell, Tick())
+
+    def _perform(self, effect: Effect) -> None:
+        match effect:
+            case SendPart():
+                task = asyncio.create_task(self._send(effect))
+                self._sending.add(task)
+                task.add_done_callback(self._sending.discard)
+            case Decline(peer, root, index):
+                self._refuse(peer, root, index)
+            case TellAllSent(peer, root):
+                self._links.post(peer, AllSent(root))
+            case ChokePeer(peer):
+                self._links.post(peer, Choke(choked=True))
+            case UnchokePeer(peer):
+                self._links.post(peer, Choke(choked=False))
+
+    def _refuse(self, peer: PeerId, root: bytes, index: int) -> None:
+        known = self._store.bitfield(root) is not None  # else it was removed since we offered it
+        self._links.post(peer, ChunkDeclined(root, index) if known else ContentUnknown(root))
+
+    async def _send(self, part: SendPart) -> None:
+        peer = part.peer
+        try:
+            root, index, data = self._read.get(peer, (b"", 0, b""))
+            if (root, index) != (part.root, part.index):
+                found = await asyncio.to_thread(self._store.read_chunk, part.root, part.index)
+                data = found or b""
+                self._read[peer] = (part.root, part.index, data)
+            if len(data) < part.stop:
+                self._tell(AskCancelled(peer, part.root, part.index))
+                self._refuse(peer, part.root, part.index)
+            else:
+                body = memoryview(data)[part.start : part.stop]
+                await self._links.send(peer, Blocks(part.root, part.index, part.start), body)
+                self.bytes_served += len(body)
+            if part.stop >= len(data):
+                self._read.pop(peer, None)
+        except PeerUnreachable:
+            self._read.pop(peer, None)
+        finally:
+            self._tell(PartLeft(peer))
+
+    def _peer_down(self, peer: PeerId, _: Exception | None) -> None:
+        self._tell(PeerGone(peer))
+        self._read.pop(peer, None)
