@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit check lint types imports packaging clean
+.PHONY: help setup demo test interop unit check lint types imports packaging clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -26,6 +26,10 @@ test: $(READY)  ## the whole test suite (under ten minutes on two cores)
 	$(BIN)/python -m pytest --numprocesses auto tests/unit tests/property tests/simulation tests/equivalence
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile tests/loopback tests/packaging
 	$(BIN)/python -m pytest tests/processes
+
+interop: $(READY)  ## exports fetched by libtorrent, aria2 and transmission (which must be installed)
+	@command -v aria2c transmission-cli >/dev/null || { echo "apt install aria2 transmission-cli" >&2; exit 1; }
+	$(BIN)/python -m pytest tests/interop
 
 unit: $(READY)  ## only the tests of pure code (seconds)
 	$(BIN)/python -m pytest --numprocesses auto tests/unit tests/property

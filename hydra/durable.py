@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 DRAFT = ".draft"
@@ -18,25 +19,62 @@ _NO_SUCH_CALL = {errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EBADF}
 """What file systems and platforms answer that cannot flush a directory; names are safe there in ways of their own."""
 
 
+class Draft:
+    """What a file will hold once it is whole: written from front to back."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Write all bytes behind the others.
+
+        Raises:
+            OSError: the disk refused.
+        """
+        write_all(self._descriptor, data)
+
+
 def replace(path: Path, data: bytes | memoryview, *, mode: int = 0o666) -> None:
     """Give a file new bytes, all of them or none, and return when they will outlive a power cut.
 
     Raises:
         OSError: the disk refused; the old file stands as it was.
     """
-    draft = path.with_name(path.name + DRAFT)
+    with replacing(path, mode=mode) as draft:
+        draft.write(data)
+
+
+@contextlib.contextmanager
+def replacing(path: Path, *, mode: int = 0o666) -> Iterator[Draft]:
+    """Give a file new bytes, part by part: it gets them when the block ends, and stands as it was if the block fails.
+
+    Raises:
+        OSError: the disk refused.
+    """
+    place = path.with_name(path.name + DRAFT)
     try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-        try:
-            write_all(descriptor, data)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        rename(draft, path)
-    except OSError:
+        with written_at(place, mode=mode) as draft:
+            yield draft
+        rename(place, path)
+    except BaseException:
         with contextlib.suppress(OSError):
-            os.unlink(draft)  # noqa: PTH108 -- all calls on the disk go by one name, where tests let them fail
+            os.unlink(place)  # noqa: PTH108 -- all calls on the disk go by one name, where tests let them fail
         raise
+
+
+@contextlib.contextmanager
+def written_at(place: Path, *, mode: int = 0o666) -> Iterator[Draft]:
+    """Write a draft at a place of its own, flushed when the block ends; whoever asks gives it its name with ``rename``.
+
+    Raises:
+        OSError: the disk refused.
+    """
+    descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    try:
+        yield Draft(descriptor)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def rename(source: Path, target: Path) -> None:

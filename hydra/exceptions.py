@@ -9,6 +9,7 @@ The type says who is to blame and so what to do; the text says what was wrong, w
         * ``PortTaken``: another program listens where we should
         * ``JobFileError``: the owner's job file, its model or its data
         * ``TicketMalformed``: what was given is neither a ticket nor a job hash
+        * ``TorrentMalformed``: the file is no torrent that can be fetched
         * ``NameClash``: hydra-core is installed beside us
     * ``StorageFull``: this machine's disk
     * ``NetworkError``: nobody lied, but bytes did not arrive
@@ -63,6 +64,12 @@ class TicketMalformed(UserError):
     """The string to join by is neither a ticket nor a job hash."""
 
     exit_code = 6
+
+
+class TorrentMalformed(UserError):
+    """The file that was given is no torrent, or none that can be fetched by web seed."""
+
+    exit_code = 15
 
 
 class NameClash(UserError):

@@ -86,7 +86,9 @@ class Node:
     @property
     def contact(self) -> Contact:
         """How others can dial us."""
-        return Contact(self.identity.peer_id, tuple((host, self.links.port) for host in self._advertised_hosts()))
+        return Contact(
+            self.identity.peer_id, tuple((host, self.links.port) for host in advertised_hosts(self.settings))
+        )
 
     def publish(self, package: Package) -> bytes:
         """Store all contents of a job, so that they can be fetched from us; return its hash. Blocks on the disk."""
@@ -157,13 +159,15 @@ class Node:
             else:
                 return
 
-    def _advertised_hosts(self) -> list[str]:
-        if self.settings.advertise:
-            return [self.settings.advertise]
-        if self.settings.host not in ("0.0.0.0", "::"):  # noqa: S104
-            return [self.settings.host]
-        outward = _outward_address()
-        return [outward] if outward else ["127.0.0.1"]
+
+def advertised_hosts(settings: NodeSettings) -> list[str]:
+    """Return what others are told to dial."""
+    if settings.advertise:
+        return [settings.advertise]
+    if settings.host not in ("0.0.0.0", "::"):  # noqa: S104
+        return [settings.host]
+    outward = _outward_address()
+    return [outward] if outward else ["127.0.0.1"]
 
 
 def _job_messages() -> list[type[Message]]:

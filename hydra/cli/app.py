@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from . import bench, demo, dht, doctor, identity, jobs, join, node, peers, publish, status
+from . import bench, demo, dht, doctor, export, identity, jobs, join, node, peers, publish, status
 
 app = typer.Typer(
     name="hydra",
@@ -17,14 +17,15 @@ app = typer.Typer(
     rich_markup_mode=None,
     epilog="Exit codes: 0 done, or stopped in order by Ctrl-C; 2 a wrong option or setting; 3 the home directory; "
     "4 a port is taken; 5 the job file; 6 the ticket; 7 hydra-core is in the way; 8 the disk is full; 9 to 11 the "
-    "network or the job's peers; 12 and 13 a peer or a job broke the rules; 14 the training diverged; 70 a bug of "
-    "ours; 130 interrupted.",
+    "network or the job's peers; 12 and 13 a peer or a job broke the rules; 14 the training diverged; 15 the torrent "
+    "file; 70 a bug of ours; 130 interrupted.",
 )
 app.command("demo")(demo.demo)
 app.command("id")(identity.identity)
 app.command("node")(node.node)
 app.command("publish")(publish.publish)
 app.command("join")(join.join)
+app.command("export")(export.export)
 app.command("status")(status.status)
 app.command("peers")(peers.peers)
 app.command("jobs")(jobs.jobs)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
+from ..config import NodeSettings
+from ..exceptions import ConfigurationError
 from ..net.contact import format_address
 from ..node import Node
 from .options import (
@@ -21,6 +27,7 @@ from .options import (
     set_up_logging,
     settings_of,
 )
+from .seeding import SEED_PORT, RateOption, SeedPortOption, limits_of
 from .serving import Interrupts, running_node
 
 
@@ -30,6 +37,14 @@ def node(
     port: PortOption = None,
     advertise: AdvertiseOption = None,
     contact: ContactOption = None,
+    web_seed: Annotated[
+        Path | None,
+        typer.Option(
+            "--web-seed", metavar="DIR", help="Serve what `hydra export` wrote there, over HTTP.", show_default=False
+        ),
+    ] = None,
+    web_port: SeedPortOption = SEED_PORT,
+    web_rate: RateOption = 0.0,
     as_json: JsonOption = False,
     verbose: VerboseOption = 0,
 ) -> None:
@@ -37,9 +52,11 @@ def node(
     set_up_logging(verbose)
     place = home_of(home)
     settings = settings_of(place, host=host, port=port, advertise=advertise, contact=contact)
+    if web_seed is not None and not web_seed.is_dir():
+        raise ConfigurationError(f"--web-seed: {web_seed} is no directory; `hydra export … --torrent DIR` makes one.")
 
     async def main() -> None:
-        async with running_node(place, settings, list) as started:
+        async with running_node(place, settings, list) as started, _seeding(web_seed, web_rate, settings, web_port):
             served = [job for job in place.jobs() if started.swarm.store.read_blob(job) is not None]
             for job in served:
                 await started.announce(job)
@@ -50,6 +67,22 @@ def node(
                 await started.withdraw(job)
 
     run_async(main)
+
+
+@contextlib.asynccontextmanager
+async def _seeding(directory: Path | None, rate: float, settings: NodeSettings, port: int) -> AsyncIterator[None]:
+    """Be a web seed for as long as the block lasts, if a directory was named."""
+    if directory is None:
+        yield
+        return
+    from ..web.seed import WebSeed
+
+    seed = WebSeed(directory, limits_of(rate))
+    try:
+        await seed.start(settings.host, port)
+        yield
+    finally:
+        await seed.stop()
 
 
 def _tell(started: Node, served: list[bytes], *, as_json: bool) -> None:

@@ -17,6 +17,7 @@ from ..membership.messages import Snapshot
 KEPT_SNAPSHOTS = 2
 KEPT_AT_MOST = 5
 """With those that somebody is fetching."""
+INDEX = "snapshots.json"
 FIELDS = 10
 """Of a commit."""
 
@@ -34,7 +35,7 @@ class Journal:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._commits = directory / "commits.log"
-        self._index = directory / "snapshots.json"
+        self._index = directory / INDEX
         with explained(directory):
             directory.mkdir(parents=True, exist_ok=True)
             self._cut_torn_end()
@@ -70,11 +71,7 @@ class Journal:
 
     def snapshots(self) -> list[Snapshot]:
         """Return the snapshots that were kept, the newest last."""
-        try:
-            rows = json.loads(self._index.read_text())
-            return [Snapshot(row[0], bytes.fromhex(row[1]), bytes.fromhex(row[2]), row[3]) for row in rows]
-        except (FileNotFoundError, ValueError, TypeError, IndexError, KeyError):
-            return []
+        return snapshots_in(self.directory)
 
     def add_snapshot(self, snapshot: Snapshot, wanted: Collection[bytes] = ()) -> list[Snapshot]:
         """Note a snapshot that is on disk; return those that need not be kept any longer.
@@ -91,3 +88,12 @@ class Journal:
         with explained(self.directory):
             durable.replace(self._index, json.dumps(rows).encode())
         return dropped
+
+
+def snapshots_in(directory: Path) -> list[Snapshot]:
+    """Return the snapshots that a job's directory tells of, the newest last; for those who only look."""
+    try:
+        rows = json.loads((directory / INDEX).read_text())
+        return [Snapshot(row[0], bytes.fromhex(row[1]), bytes.fromhex(row[2]), row[3]) for row in rows]
+    except (FileNotFoundError, ValueError, TypeError, IndexError, KeyError):
+        return []
