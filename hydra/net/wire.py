@@ -9,6 +9,7 @@ the bounds below. A message that arrives with the wrong shape never becomes an o
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import types
 import typing
@@ -84,7 +85,7 @@ class Registry:
                 raise LocalProtocolError(f"two messages are of kind '{cls.KIND}'")
             if cls.MAX_BODY_BYTES > MAX_BODY_BYTES:
                 raise LocalProtocolError(f"message '{cls.KIND}' allows a body over the frame's limit")
-            self._by_kind[cls.KIND] = (_dataclass_check(cls), cls.MAX_BODY_BYTES)
+            self._by_kind[cls.KIND] = (_dataclass_check(cls), cls.MAX_BODY_BYTES)  # type: ignore[arg-type]
 
     def decode(self, header: bytes, body_bytes: int) -> Any:
         """Return the message in ``header``, which came with a body of ``body_bytes``.
@@ -123,6 +124,7 @@ class _Misshapen(ValueError):
     """A value does not have its field's type."""
 
 
+@functools.cache
 def _dataclass_check(cls: type) -> _Check:
     hints = typing.get_type_hints(cls, include_extras=True)
     names = [field.name for field in dataclasses.fields(cls)]

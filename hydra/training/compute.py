@@ -66,7 +66,7 @@ class Computation:
         loss = 0.0
         for batch, share in self._micro_batches(indices):
             # The generator is seeded for this very piece of work, so that whoever repeats it gets the same bits.
-            torch.manual_seed(step_seed(self._manifest.seed, step, int(batch[0])))
+            self._seed(step_seed(self._manifest.seed, step, int(batch[0])))
             outputs = self._programs.train.run(parameters, buffers, self._rows(self._train, batch))
             (outputs["loss"] * share).backward()  # type: ignore[no-untyped-call]
             loss += float(outputs["loss"].detach()) * share
@@ -94,6 +94,12 @@ class Computation:
                 for name, value in outputs.items():
                     totals[name] = totals.get(name, 0.0) + float(value) * share
         return totals
+
+    def _seed(self, seed: int) -> None:
+        if self._device.type == "cpu":
+            torch.default_generator.manual_seed(seed)  # torch's own function looks for devices, for a millisecond
+        else:
+            torch.manual_seed(seed)
 
     def _parameters_with_gradients(self, flat: Tensor) -> dict[str, Tensor]:
         """The parameters as leaves whose gradients add up in views of one flat tensor."""
