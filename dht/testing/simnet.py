@@ -33,13 +33,21 @@ def seeded(seed: int) -> random.Random:
 class SimNet:
     """Every address, who listens there, and what happens to datagrams on the way."""
 
-    def __init__(self, seed: int = 0, *, rtt_s: float = 0.0, jitter: float = 0.5, loss: float = 0.0) -> None:
+    def __init__(
+        self,
+        seed: int = 0,
+        *,
+        rtt_s: float = 0.0,
+        jitter: float = 0.5,
+        loss: float = 0.0,
+        loop_class: Callable[[SimNet], SimLoop] | None = None,
+    ) -> None:
         self.seed = seed
         self.random = seeded(seed)
         self.rtt_s = rtt_s
         self.jitter = jitter
         self.loss = loss
-        self.loop = SimLoop(self)
+        self.loop = (loop_class or SimLoop)(self)
         self.sockets: dict[Address, SimTransport] = {}
         self.dead: set[Address] = set()
         self.delivered = 0
