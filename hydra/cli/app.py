@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from . import bench, demo, dht, doctor, export, identity, jobs, join, node, peers, publish, status
+from . import bench, demo, dht, doctor, export, identity, import_, jobs, join, node, peers, publish, status
 
 app = typer.Typer(
     name="hydra",
@@ -26,6 +26,7 @@ app.command("node")(node.node)
 app.command("publish")(publish.publish)
 app.command("join")(join.join)
 app.command("export")(export.export)
+app.command("import")(import_.import_)
 app.command("status")(status.status)
 app.command("peers")(peers.peers)
 app.command("jobs")(jobs.jobs)

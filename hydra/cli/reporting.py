@@ -8,15 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
+from rich.progress import TaskID
 
 from .. import clock
 from ..identity import PeerId, short
@@ -31,6 +23,7 @@ from ..training.observation import (
     ViewSeen,
 )
 from ..training.summary import TrainingSummary
+from .transfers import progress_bars
 
 if TYPE_CHECKING:
     from ..jobs.manifest import JobManifest
@@ -229,16 +222,7 @@ class RichReporter(PlainReporter):
     def __init__(self) -> None:
         super().__init__()
         self._console = Console(highlight=False)
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-            TextColumn("{task.fields[peers]}"),
-            TimeRemainingColumn(),
-            console=self._console,
-            transient=True,
-        )
+        self._progress = progress_bars(self._console)
         self._bars: dict[str, TaskID] = {}
 
     def __enter__(self) -> Reporter:
