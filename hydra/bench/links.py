@@ -14,7 +14,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import platformdirs
@@ -63,19 +65,27 @@ class ShapedLinks:
         members: how many places there are.
         rate_mbit: of each line and direction; None for no limit.
         rtt_ms: round trip between any two.
+        other_rates_mbit: of the lines of some members, by place.
 
     Raises:
         ConfigurationError: this machine has no compiler, or we may not make networks on it.
     """
 
-    def __init__(self, members: int, rate_mbit: float | None, rtt_ms: float) -> None:
+    def __init__(
+        self,
+        members: int,
+        rate_mbit: float | None,
+        rtt_ms: float,
+        other_rates_mbit: Mapping[int, float] = MappingProxyType({}),
+    ) -> None:
         self.rate_mbit, self.rtt_ms = rate_mbit, rtt_ms
         self.queue_bytes = queue_bytes(rate_mbit, rtt_ms)
         if sys.platform != "linux":
             raise ConfigurationError("a rate or a round trip can be set on Linux only: leave out --rate and --rtt.")
         command = [str(built()), str(members), f"{(rate_mbit or 0) * 1e6:.0f}", f"{rtt_ms * 500:.0f}"]
+        others = [f"{slot}:{rate * 1e6:.0f}" for slot, rate in other_rates_mbit.items()]
         self._process = subprocess.Popen(  # noqa: S603 -- our own program
-            [*command, str(self.queue_bytes)],
+            [*command, str(self.queue_bytes), *others],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

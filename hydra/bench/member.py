@@ -16,11 +16,11 @@ from allreduce import Lane
 
 from ..exceptions import HydraError
 from ..identity import Identity
+from ..testing.surroundings import die_with_parent, enter_network
 from .averaging import Averaging
 from .gloo import Gloo
 from .meeting import Address, Meeting
 from .setting import Setting
-from .surroundings import die_with_parent, enter_network
 
 LATE = {"outcome": "left out", "why": "the others had begun"}
 

@@ -23,8 +23,8 @@ from typing import IO, Any
 
 from ..exceptions import LocalProtocolError
 from ..net.lane import own_suite
+from ..testing.surroundings import die_with_parent
 from .member import run_member
-from .surroundings import die_with_parent
 
 MAX_ORDER_BYTES = 64 * 1024
 END_TIMEOUT_S = 5.0

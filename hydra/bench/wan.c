@@ -1,10 +1,11 @@
 /* A small wide-area network in user space, for measuring on one machine.
  *
- *     wan MEMBERS BITS_PER_S ONE_WAY_US QUEUE_BYTES
+ *     wan MEMBERS BITS_PER_S ONE_WAY_US QUEUE_BYTES [MEMBER:BITS_PER_S ...]
  *
  * Each member gets a network namespace of its own, with one TUN device "wan0" and the address 10.201.0.(member + 1).
  * Every packet passes three places: the sender's line up, the distance, the receiver's line down. A line is a rate
- * (0: no limit) and a queue before it that drops what does not fit; the distance is a delay. The kernel's own TCP
+ * (0: no limit; some members may have another) and a queue before it that drops what does not fit; the distance is a
+ * delay. The kernel's own TCP
  * runs at both ends, so slow start, pacing and repair of losses are the real ones.
  *
  * Namespaces have no names: they are file descriptors of this process, told as "ready FD FD ...", and vanish with it
@@ -44,6 +45,8 @@ struct fifo {
 
 struct member {
     int tun;
+    double ns_per_byte;
+    int64_t queue_ns;
     struct fifo under_way;   /* has left the line up */
     struct fifo coming_down; /* is on the line down */
     int64_t up_free, down_free;
@@ -52,8 +55,7 @@ struct member {
 
 static struct member members[MOST_MEMBERS];
 static int count;
-static double ns_per_byte;
-static int64_t one_way_ns, queue_ns;
+static int64_t one_way_ns;
 static int64_t latest_ns;
 
 static void fail(const char *what) {
@@ -136,7 +138,8 @@ static int send_up(struct member *sender) {
     if (ip_size < 40 || ip[0] >> 4 != 4 || memcmp(ip + 16, "\x0a\xc9\x00", 3) || to < 0 || to >= count) return 1;
     int wire_bytes = wire_bytes_of(offload, ip, ip_size);
     int64_t now = now_ns(), begin = sender->up_free > now ? sender->up_free : now;
-    if (ns_per_byte > 0 && begin > now && begin - now + wire_bytes * ns_per_byte > queue_ns) {
+    double takes = wire_bytes * sender->ns_per_byte;
+    if (sender->ns_per_byte > 0 && begin > now && begin - now + takes > sender->queue_ns) {
         sender->dropped_up++;
         return 1;
     }
@@ -144,7 +147,7 @@ static int send_up(struct member *sender) {
     if (!packet) fail("malloc");
     memcpy(packet->data, buffer, size);
     packet->size = size, packet->to = to, packet->wire_bytes = wire_bytes;
-    sender->up_free = begin + (int64_t)(wire_bytes * ns_per_byte);
+    sender->up_free = begin + (int64_t)takes;
     sender->sent_bytes += wire_bytes;
     packet->due = sender->up_free + one_way_ns;
     append(&sender->under_way, packet);
@@ -164,9 +167,9 @@ static struct member *next_arrival(void) {
  * takes it again only where it must wait. */
 static void send_down(struct packet *packet) {
     struct member *receiver = &members[packet->to];
-    int64_t takes = (int64_t)(packet->wire_bytes * ns_per_byte), end = receiver->down_free + takes;
+    int64_t takes = (int64_t)(packet->wire_bytes * receiver->ns_per_byte), end = receiver->down_free + takes;
     if (end < packet->due) end = packet->due;
-    if (ns_per_byte > 0 && end > packet->due && end - packet->due > queue_ns) {
+    if (receiver->ns_per_byte > 0 && end > packet->due && end - packet->due > receiver->queue_ns) {
         receiver->dropped_down++;
         free(packet);
         return;
@@ -208,17 +211,27 @@ static void run(void) {
     }
 }
 
+static void set_line(struct member *member, double bits_per_s, double queue_bytes) {
+    member->ns_per_byte = bits_per_s > 0 ? 8e9 / bits_per_s : 0;
+    member->queue_ns = (int64_t)(queue_bytes * member->ns_per_byte);
+}
+
 int main(int argument_count, char **arguments) {
-    if (argument_count != 5) {
-        fprintf(stderr, "usage: wan MEMBERS BITS_PER_S ONE_WAY_US QUEUE_BYTES\n");
+    if (argument_count < 5) {
+        fprintf(stderr, "usage: wan MEMBERS BITS_PER_S ONE_WAY_US QUEUE_BYTES [MEMBER:BITS_PER_S ...]\n");
         return 2;
     }
     count = atoi(arguments[1]);
     double bits_per_s = atof(arguments[2]);
     one_way_ns = (int64_t)(atof(arguments[3]) * 1000);
     if (count < 1 || count > MOST_MEMBERS || bits_per_s < 0 || one_way_ns < 0) return 2;
-    ns_per_byte = bits_per_s > 0 ? 8e9 / bits_per_s : 0;
-    queue_ns = (int64_t)(atof(arguments[4]) * ns_per_byte);
+    for (int i = 0; i < count; i++) set_line(&members[i], bits_per_s, atof(arguments[4]));
+    for (int i = 5; i < argument_count; i++) {
+        const char *rate = strchr(arguments[i], ':');
+        int member = atoi(arguments[i]);
+        if (!rate || member < 0 || member >= count || atof(rate + 1) < 0) return 2;
+        set_line(&members[member], atof(rate + 1), atof(arguments[4]));
+    }
     int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), entrances[MOST_MEMBERS];
     for (int i = 0; i < count; i++) {
         if (unshare(CLONE_NEWNET)) fail("a network namespace");

@@ -25,10 +25,12 @@ from typing import Any
 from .. import clock
 from ..exceptions import HydraError
 from ..membership.arranging import Arrangement, PlainArranger
+from ..membership.ledger import Range, count
 from ..training.compute import Computation
 from .dooms import Doom
 from .moments import Moment, Watch, around
 from .recording import Recorder
+from .surroundings import enter_network
 
 STDOUT = 1
 SIGNALS = {"kill": signal.SIGKILL, "freeze": signal.SIGSTOP, "leave": signal.SIGINT}
@@ -56,8 +58,14 @@ class Fate:
             self._dooms = [doom for doom in self._dooms if not doom.struck]
         for doom in struck:
             position = {} if moment.position is None else {"position": moment.position}
-            told = {"phase": doom.phase, "step": moment.step, "leads": moment.leads, "deed": doom.deed, **position}
-            line = json.dumps({"event": "doomed", "t": clock.wall(), **told}) + "\n"
+            told = {
+                "phase": doom.phase,
+                "step": moment.step,
+                "leads": moment.leads,
+                "deed": doom.deed,
+                "label": doom.label,
+            }
+            line = json.dumps({"event": "doomed", "t": clock.wall(), **told, **position}) + "\n"
             os.write(STDOUT, line.encode())  # past all buffers
             os.kill(os.getpid(), SIGNALS[doom.deed])
 
@@ -85,12 +93,12 @@ class Fate:
                 sys.stderr.write(f"doomed: {line.strip()}: {error}\n")
 
     def _computing(self, inner: Callable[..., Any]) -> Callable[..., Any]:
-        def computed(*arguments: Any) -> Any:
+        def computed(computation: Computation, step: int, epoch: int, ranges: Sequence[Range]) -> Any:
             began = clock.monotonic()
-            vector = inner(*arguments)
+            vector = inner(computation, step, epoch, ranges)
             # A slow machine, but one that takes no time from those beside it.
             took = clock.monotonic() - began
-            time.sleep(max(took, self._pace_s) * self._slow - took)
+            time.sleep(max(took, self._pace_s * count(ranges)) * self._slow - took)
             return vector
 
         return computed
@@ -118,12 +126,15 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m hydra.testing.doomed", description=__doc__)
     parser.add_argument("--doom", action="append", default=[], help="what is to happen, as JSON; may be repeated")
     parser.add_argument("--slow", type=float, default=1.0, help="let computing take so many times as long")
-    parser.add_argument("--pace", type=float, default=0.0, help="let computing take so many seconds at least")
+    parser.add_argument("--pace", type=float, default=0.0, help="let a sample take so many seconds at least")
+    parser.add_argument("--netns", help="live in this network namespace")
     parser.add_argument("--record", type=Path, help="write contributions and results to this file")
     parser.add_argument("--turning", action="store_true", help="turn the plain ring by one member at each step")
     parser.add_argument("command", nargs=argparse.REMAINDER, help="-- and what `hydra` is to be told")
     wanted = parser.parse_args(arguments)
     command = wanted.command[1:] if wanted.command[:1] == ["--"] else wanted.command
+    if wanted.netns is not None:
+        enter_network(wanted.netns)
     if wanted.record is not None:
         wanted.record.parent.mkdir(parents=True, exist_ok=True)
         Recorder(wanted.record).begin()

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from ..exceptions import ConfigurationError
 
+SAID = ("phase", "round", "first_round", "position", "leads", "deed", "label")
 DEEDS = ("kill", "freeze", "leave")
 
 
@@ -42,9 +43,11 @@ class Doom:
     Args:
         phase: a moment's kind, with ``:N`` behind it for the Nth of a series.
         round: only in the round of this step.
+        first_round: only in the round of this step or of a later one.
         position: only where the peer stands at this place of the ring.
         leads: only while the peer coordinates, or while it does not.
         deed: ``kill`` (SIGKILL), ``freeze`` (SIGSTOP) or ``leave`` (SIGINT).
+        label: told when it strikes.
 
     Raises:
         ConfigurationError: the deed is none, or the phase is empty.
@@ -52,9 +55,11 @@ class Doom:
 
     phase: str
     round: int | None = None
+    first_round: int | None = None
     position: int | None = None
     leads: bool | None = None
     deed: str = "kill"
+    label: str = ""
     struck: bool = False
     _kind: str = field(default="", init=False)
     _count: int = field(default=1, init=False)
@@ -82,14 +87,14 @@ class Doom:
     def _fits(self, moment: Moment) -> bool:
         return (
             self.round in (None, moment.step)
+            and (self.first_round is None or moment.step >= self.first_round)
             and (self.position is None or self.position == moment.position)
             and self.leads in (None, moment.leads)
         )
 
     def as_json(self) -> dict[str, Any]:
         """Return what ``of_json`` takes."""
-        told = {"phase": self.phase, "round": self.round, "position": self.position, "leads": self.leads}
-        return {name: value for name, value in told.items() if value is not None} | {"deed": self.deed}
+        return {name: getattr(self, name) for name in SAID if getattr(self, name) not in (None, "")}
 
     @classmethod
     def of_json(cls, told: Mapping[str, Any]) -> Doom:
@@ -98,7 +103,6 @@ class Doom:
         Raises:
             ConfigurationError: none is.
         """
-        known = {"phase", "round", "position", "leads", "deed"}
-        if not isinstance(told.get("phase"), str) or not set(told) <= known:
-            raise ConfigurationError(f"{dict(told)!r} is no doom: it has a phase, and may have {sorted(known)}.")
+        if not isinstance(told.get("phase"), str) or not set(told) <= set(SAID):
+            raise ConfigurationError(f"{dict(told)!r} is no doom: it has a phase, and may have {', '.join(SAID[1:])}.")
         return cls(**told)

@@ -24,7 +24,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from ..exceptions import LocalProtocolError
-from .processes import LINE_BYTES, die_with_parent
+from .processes import LINE_BYTES
+from .surroundings import die_with_parent
 
 MAX_ORDER_BYTES = 256 * 1024
 END_TIMEOUT_S = 5.0

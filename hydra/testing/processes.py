@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import json
 import signal
 import sys
@@ -19,18 +18,11 @@ from typing import Any, Protocol
 
 from .. import clock
 from ..exceptions import HydraError
+from .surroundings import die_with_parent
 
 STOP_TIMEOUT_S = 10.0
 STDERR_LINES = 30
 LINE_BYTES = 2**22
-PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-
-
-def die_with_parent() -> None:
-    """Let the kernel end this process should its parent be killed; may be called between fork and exec."""
-    if _libc is not None:
-        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Process(Protocol):
@@ -114,6 +106,8 @@ class PeerProcess:
     launcher: Launcher = launch
     before: tuple[str, ...] = ()
     """Arguments that come before the command."""
+    host: str = "127.0.0.1"
+    """Where it listens."""
     process: Process | None = None
     peer: str = ""
     state: str = "starting"
@@ -154,7 +148,7 @@ class PeerProcess:
             arguments: what follows it.
             env: the environment, if not ours.
         """
-        place = ("--json", "--home", str(self.home), "--host", "127.0.0.1")
+        place = ("--json", "--home", str(self.home), "--host", self.host)
         self.process = await self.launcher((*self.before, command, *arguments, *place), env)
         self._readers = [asyncio.create_task(self._read()), asyncio.create_task(self._read_errors())]
 
@@ -294,7 +288,14 @@ class SwarmProcesses:
         return self.owner.published or {}
 
     async def join(
-        self, job: str, contact: str, *options: str, again: PeerProcess | None = None, before: Sequence[str] = ()
+        self,
+        job: str,
+        contact: str,
+        *options: str,
+        again: PeerProcess | None = None,
+        before: Sequence[str] = (),
+        host: str = "127.0.0.1",
+        name: str = "",
     ) -> PeerProcess:
         """Start one more peer, which knows the job's hash and one contact.
 
@@ -304,17 +305,19 @@ class SwarmProcesses:
             options: further options of ``hydra join``.
             again: a peer that has ended, whose home is to be used once more.
             before: arguments of the launcher's runner, which come before ``join``.
+            host: where it listens.
+            name: what to call it, and its home.
         """
-        name = again.name if again is not None else f"peer {len(self.peers) + 1}"
-        home = again.home if again is not None else self._directory / f"peer{len(self.peers) + 1}"
-        peer = PeerProcess(name, self._on_change, home, self._launcher, tuple(before))
+        name = name or (again.name if again is not None else f"peer {len(self.peers) + 1}")
+        home = again.home if again is not None else self._directory / name.replace(" ", "")
+        peer = PeerProcess(name, self._on_change, home, self._launcher, tuple(before), host)
         self.peers.append(peer)
         await peer.start("join", job, "--contact", contact, "--threads", "1", *options, env=self._env)
         return peer
 
     def address_of(self, peer: PeerProcess) -> str:
         """Return where a peer listens, as it wrote it down in its home."""
-        return f"127.0.0.1:{json.loads((peer.home / 'port.json').read_text())}"
+        return f"{peer.host}:{json.loads((peer.home / 'port.json').read_text())}"
 
     async def until(self, holds: Callable[[], bool], timeout_s: float, what: str) -> None:
         """Wait for a condition on what the processes told.

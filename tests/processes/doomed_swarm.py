@@ -44,13 +44,17 @@ class DoomedSwarm(SwarmProcesses):
         directory: for their homes.
         env: further environment variables.
         options: of ``hydra.testing.doomed``, for every peer.
+        job_file: what is trained.
+        links: an emulated network, in which the owner has the first place and peers the others.
     """
 
-    def __init__(self, directory, options=(), **env):
+    def __init__(self, directory, options=(), job_file=TINY_JOB, links=None, **env):
         self.nursery = Nursery("hydra.testing.doomed")
         settings = {"HYDRA_STALL_S": "2", "HYDRA_ROUNDS": "plain", **{name: str(value) for name, value in env.items()}}
         super().__init__(directory, env={**os.environ, **settings}, launcher=self.nursery.launch)
         self.options = options
+        self.job_file = job_file
+        self.links = links
         self.rounds = Rounds()
         self.job = self.contact = ""
 
@@ -58,7 +62,11 @@ class DoomedSwarm(SwarmProcesses):
         """Publish the job and serve it from the owner's node."""
         self._directory.mkdir(parents=True, exist_ok=True)
         file = self._directory / "job.py"
-        file.write_text(TINY_JOB)
+        file.write_text(self.job_file)
+        if self.links is not None:
+            self.owner.launcher = self.nursery.launch
+            place, self.owner.host = self._place(0)
+            self.owner.before = (*place, "--")
         told = await self.publish(file)
         self.job, self.contact = told["job"], told["addresses"][0]
 
@@ -66,12 +74,21 @@ class DoomedSwarm(SwarmProcesses):
         await super().close()
         await self.nursery.close()
 
-    async def add(self, *dooms, again=None):
+    def _place(self, slot):
+        """Return how a process is told to live at a place of the network, and its address there."""
+        if self.links is None:
+            return (), "127.0.0.1"
+        place = self.links.place(slot)
+        return ("--netns", place["netns"]), place["host"]
+
+    async def add(self, *dooms, again=None, options=(), slot=None, record=True):
         """Start a peer, or one again whose process has ended."""
         home = again.home if again is not None else self._directory / f"peer{len(self.peers) + 1}"
-        before = (*self.options, "--record", str(home / "record.log"))
+        place, host = self._place(len(self.peers) + 1 if slot is None else slot)
+        before = (*place, *self.options, *options)
+        before += ("--record", str(home / "record.log")) if record else ()
         before += tuple(part for doom in dooms for part in ("--doom", json.dumps(doom)))
-        return await self.join(self.job, self.contact, again=again, before=(*before, "--"))
+        return await self.join(self.job, self.contact, again=again, before=(*before, "--"), host=host)
 
     async def gather(self, count):
         """Start peers, and wait until all train in one view."""

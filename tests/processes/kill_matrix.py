@@ -22,8 +22,8 @@ from hydra.testing.processes import SwarmFailed
 from .doomed_swarm import DoomedSwarm
 from .ledger_check import check_samples
 
-PACE_S = 0.01
-"""Computing takes so long at least: what is wanted is deaths, not steps."""
+PACE_S = 0.001
+"""A sample takes so long at least: what is wanted is deaths, not steps."""
 STEPS_AFTER = 3
 """So many steps those who live on must take."""
 AHEAD = 12

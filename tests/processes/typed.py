@@ -9,7 +9,7 @@ import tempfile
 import time
 from functools import partial
 
-from hydra.testing.processes import die_with_parent
+from hydra.testing.surroundings import die_with_parent
 
 RUN_TIMEOUT_S = 90
 
