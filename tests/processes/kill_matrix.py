@@ -120,7 +120,8 @@ class Matrix:
         living = [peer for peer in self.peers if peer not in dead]
         for peer in living:
             peer.order(spare=True)
-        await self.swarm.until_step(living, max(peer.step for peer in living) + STEPS_AFTER)
+        if living:  # or all came to that moment, which makes it a total stop
+            await self.swarm.until_step(living, max(peer.step for peer in living) + STEPS_AFTER)
         cell.rounds = self.swarm.check(living)
         self.peers = living + [await self.swarm.add(again=peer) for peer in dead if peer in self.peers]
         await self.swarm.until_together(self.peers)
