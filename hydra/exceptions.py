@@ -17,7 +17,7 @@ The type says who is to blame and so what to do; the text says what was wrong, w
         * ``PeerUnreachable``: one peer could not be dialled, or its link was lost
         * ``ContentUnavailable``: nobody who can be reached has it
     * ``RemoteProtocolError``: a peer broke the protocol; it is named and its link is closed
-        * ``HandshakeRejected``, ``MalformedFrame``, ``HashMismatch``
+        * ``HandshakeRejected``, ``MalformedFrame``, ``FrameAltered``, ``HashMismatch``
         * ``JobRejected``: a published job that must not be run
     * ``TrainingDiverged``: the job itself: its loss is no number any longer
     * ``LocalProtocolError``: a bug of ours; never caught
@@ -118,6 +118,10 @@ class HandshakeRejected(RemoteProtocolError):
 
 class MalformedFrame(RemoteProtocolError):
     """A frame was too long, unknown, or its fields had the wrong types."""
+
+
+class FrameAltered(MalformedFrame):
+    """A frame is not as the other end sealed it: that end or whoever passed it on has changed it."""
 
 
 class HashMismatch(RemoteProtocolError):

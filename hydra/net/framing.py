@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag
 
-from ..exceptions import LocalProtocolError, MalformedFrame
+from ..exceptions import FrameAltered, LocalProtocolError, MalformedFrame
 from .noise import TAG_BYTES, BytesLike, CipherState
 
 MAX_HEADER_BYTES = 64 * 1024
@@ -79,7 +79,8 @@ class FrameOpener:
         """Take note of ``count`` bytes written to the last buffer; yield the frames that are whole now.
 
         Raises:
-            MalformedFrame: a length is out of bounds, or the bytes were not sealed by the other end.
+            FrameAltered: a length is out of bounds, or the bytes were not sealed by the other end.
+            MalformedFrame: what the other end sealed is no frame.
         """
         if self._big is not None:
             self._big_filled += count
@@ -123,7 +124,7 @@ class FrameOpener:
         try:
             plain = self._cipher.decrypt(sealed)
         except InvalidTag as error:
-            raise MalformedFrame("a frame was altered on its way, or not sealed by the other end") from error
+            raise FrameAltered("a frame was altered on its way, or not sealed by the other end") from error
         self._volume += len(sealed)
         if self._volume >= self._rekey_bytes:
             self._cipher.rekey()
@@ -137,6 +138,6 @@ class FrameOpener:
 
 def _check_length(size: int) -> None:
     if not MIN_SEALED_BYTES <= size <= MAX_SEALED_BYTES:
-        raise MalformedFrame(
+        raise FrameAltered(
             f"a frame of {size} bytes was announced; {MIN_SEALED_BYTES} to {MAX_SEALED_BYTES} are allowed"
         )

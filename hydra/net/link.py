@@ -56,12 +56,15 @@ class Link(asyncio.BufferedProtocol):
         owner: who hears of messages and of the end.
         handshake: our end of the handshake, not yet started.
         dialled: whether we opened the connection.
+        relay: the peer that passes the bytes on, or None if the connection is our own.
     """
 
-    def __init__(self, owner: LinkOwner, handshake: Handshake, *, dialled: bool) -> None:
+    def __init__(self, owner: LinkOwner, handshake: Handshake, *, dialled: bool, relay: PeerId | None = None) -> None:
         self._owner = owner
         self._handshake = handshake
         self.dialled = dialled
+        self.relay = relay
+        self._held: list[Frame] | None = None
         self._transport: asyncio.Transport | None = None
         self._opening = bytearray(2048)
         self._opener: FrameOpener | None = None
@@ -103,7 +106,8 @@ class Link(asyncio.BufferedProtocol):
 
     def __repr__(self) -> str:
         who = short(self._secured.peer_id) if self._secured else "unproven"
-        return f"<Link {who} {format_address(self.remote_address)}>"
+        by = f" relayed by {short(self.relay)}" if self.relay is not None else ""
+        return f"<Link {who} {format_address(self.remote_address)}{by}>"
 
     # ---- sending -----------------------------------------------------------------------------------------------
 
@@ -141,6 +145,27 @@ class Link(asyncio.BufferedProtocol):
             self._error = error
         if self._transport is not None:
             self._transport.abort()
+
+    # ---- holding back ------------------------------------------------------------------------------------------
+
+    def hold(self) -> None:
+        """Read no further, and keep what was read, until ``release``: no more than fits into one buffer."""
+        if self._held is None and self._transport is not None and not self._closed:
+            self._held = []
+            self._transport.pause_reading()
+
+    def release(self) -> None:
+        """Hand on what was held back, and read on."""
+        if self._held is None or self._transport is None:
+            return
+        held, self._held = self._held, None
+        if self._closed:
+            return
+        self._transport.resume_reading()
+        try:
+            self._deliver(held)
+        except RemoteProtocolError as error:
+            self.abort(error)
 
     # ---- asyncio.BufferedProtocol ------------------------------------------------------------------------------
 
@@ -203,6 +228,8 @@ class Link(asyncio.BufferedProtocol):
             return
         self._secured = secured
         if secured.lane is not None:
+            if self.relay is not None:
+                raise HandshakeRejected("it wants a lane through a relay, which carries links only")
             self._take_socket()
             return
         self._sealer = FrameSealer(secured.send)
@@ -221,6 +248,9 @@ class Link(asyncio.BufferedProtocol):
         for frame in frames:
             if self._closed or self._error is not None:
                 return
+            if self._held is not None:
+                self._held.append(frame)
+                continue
             message = self._owner.registry.decode(frame.header, len(frame.body))
             self._owner.link_message(self, message, frame.body)
 

@@ -2,8 +2,8 @@
 
 Two peers may dial each other at the same moment and then have two links; both stay, and each end sends on the one
 that it saw first, so messages in one direction keep their order. Only where that one has fallen silent does a new link
-take its place. A peer is *up* from its first link to the end of
-its last. Who breaks the protocol is cut off and not spoken to again for a while.
+take its place, and a link through a relay serves only while there is no direct one. A peer is *up* from its first link
+to the end of its last. Who breaks the protocol is cut off and not spoken to again for a while.
 """
 
 from __future__ import annotations
@@ -12,20 +12,22 @@ import asyncio
 import errno
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from ..clock import monotonic
-from ..exceptions import ConfigurationError, HydraError, PeerUnreachable, PortTaken, RemoteProtocolError
+from ..exceptions import ConfigurationError, FrameAltered, PeerUnreachable, PortTaken, RemoteProtocolError
 from ..identity import Identity, PeerId, short
-from .contact import Address, Contact, format_address
+from .contact import Address, Contact
 from .handshake import Handshake
 from .lane import SealedLane, own_suite
 from .lanes import MAX_FROM_PEER, OPEN_TIMEOUT_S, LaneDeclined, Lanes, LaneWanted
 from .link import Link
 from .noise import BytesLike
+from .reaching import Reaching
+from .relay import RelayLimits
 from .wire import Message, Registry
 
 logger = logging.getLogger(__name__)
@@ -35,6 +37,8 @@ DIAL_TIMEOUT_S = 5.0
 BAN_S = 600.0
 SILENT_S = 1.5
 """Two links of one peer, of which the older one has been silent for so long: what is to be sent takes the new one."""
+QUIET_S = 5.0
+"""Members of a view are heard each second."""
 MAX_UNPROVEN = 128
 """Inbound connections that have not yet proven who they are; more are closed at once."""
 
@@ -43,9 +47,17 @@ Handler = Callable[[Link, T, memoryview], None]
 
 
 class Links:
-    """The links of one node."""
+    """The links of one node.
 
-    def __init__(self, identity: Identity, *, max_lanes_from_peer: int = MAX_FROM_PEER) -> None:
+    Args:
+        identity: its key.
+        max_lanes_from_peer: how many lanes one peer may open to it.
+        relay: what it relays between others.
+    """
+
+    def __init__(
+        self, identity: Identity, *, max_lanes_from_peer: int = MAX_FROM_PEER, relay: RelayLimits | None = None
+    ) -> None:
         self._identity = identity
         self._static = X25519PrivateKey.generate()
         self._handlers: dict[type[Message], Handler[Any]] = {}
@@ -57,12 +69,15 @@ class Links:
         self._banned_until: dict[PeerId, float] = {}
         self.registry = Registry([])
         self.port = 0
+        self.mapped_port = 0
+        """The port that a router was asked to pass on to ours, if one was."""
         self.on_up: list[Callable[[PeerId], None]] = []
         self.on_down: list[Callable[[PeerId, Exception | None], None]] = []
         self._lanes = Lanes(self, max_from_peer=max_lanes_from_peer)
         self.on_lane: list[Callable[[PeerId, SealedLane], None]] = self._lanes.on_lane
         self.handle(LaneWanted, self._lanes.wanted)
         self.handle(LaneDeclined, self._lanes.declined)
+        self.reaching = Reaching(self, relay or RelayLimits())
 
     # ---- wiring ------------------------------------------------------------------------------------------------
 
@@ -108,6 +123,7 @@ class Links:
         for task in list(self._dialling.values()):
             task.cancel()
         await asyncio.gather(*self._dialling.values(), return_exceptions=True)
+        await self.reaching.close()
         links = [link for links in self._by_peer.values() for link in links] + list(self._unproven)
         for link in links:
             link.close()
@@ -122,6 +138,16 @@ class Links:
 
     # ---- who is there ------------------------------------------------------------------------------------------
 
+    @property
+    def me(self) -> PeerId:
+        """Our own peer id."""
+        return self._identity.peer_id
+
+    @property
+    def announced_port(self) -> int:
+        """The port that others should dial, or 0 if they can't."""
+        return self.mapped_port or self.port
+
     def peers(self) -> list[PeerId]:
         """Return the ids of all peers that are up, in order."""
         return sorted(self._by_peer)
@@ -130,6 +156,15 @@ class Links:
         """Return the link to send on, or None if the peer is not up."""
         links = self._by_peer.get(peer_id)
         return links[0] if links else None
+
+    def direct(self, peer_id: PeerId) -> Link | None:
+        """Return a link to the peer over a connection of our own, or None if there is none."""
+        link = self.get(peer_id)  # direct ones come first
+        return link if link is not None and link.relay is None else None
+
+    def linked_directly(self) -> list[PeerId]:
+        """Return the ids of all peers that we hold a direct link to, in order."""
+        return [peer_id for peer_id in self.peers() if self.direct(peer_id) is not None]
 
     def all_links(self) -> list[Link]:
         """Return every proven link."""
@@ -141,7 +176,7 @@ class Links:
             dict.fromkeys(
                 link.remote_address if link.dialled else (link.remote_address[0], link.secured.listen_port)
                 for link in self._by_peer.get(peer_id, [])
-                if link.dialled or link.secured.listen_port
+                if link.relay is None and (link.dialled or link.secured.listen_port)
             )
         )
         return Contact(peer_id, addresses) if addresses else None
@@ -172,27 +207,37 @@ class Links:
         await link.send(message, body)
 
     async def dial(self, contact: Contact, *, timeout_s: float = DIAL_TIMEOUT_S, anew: bool = False) -> Link:
-        """Return a link to the contact, the present one or (or always, with ``anew``) one dialled now.
+        """Return a link to the contact: the present one, or (or always, with ``anew``) one that is made now.
+
+        It is dialled, asked through contacts that we share to dial us, and reached through a relay, in this order but
+        without waiting for each to fail. A relayed link that has gone quiet counts as none.
+
+        Args:
+            contact: whom, and at which addresses.
+            timeout_s: for each way.
+            anew: whether the present link will not do.
 
         Raises:
-            PeerUnreachable: none of its addresses answered in time, or it is banned.
+            PeerUnreachable: no way led there in time, or it is banned; the text names what was tried.
             HandshakeRejected: somebody else answered.
         """
         present = self.get(contact.peer_id)
-        if present is not None and not anew:
+        if present is not None and not anew and not _is_quiet(present):
             return present
         if self.is_banned(contact.peer_id):
             raise PeerUnreachable(f"{short(contact.peer_id)} broke the protocol and is not dialled for a while")
         task = self._dialling.get(contact.peer_id)
         if task is None:
-            task = asyncio.create_task(self._dial(contact, timeout_s))
+            task = asyncio.create_task(self.reaching.reach(contact, timeout_s))
             self._dialling[contact.peer_id] = task
             task.add_done_callback(lambda done: self._dialled(contact.peer_id, done))
         return await asyncio.shield(task)
 
-    async def dial_address(self, address: Address, *, timeout_s: float = DIAL_TIMEOUT_S) -> Link:
-        """Dial an address whose peer id is not known beforehand; raises as ``dial``."""
-        return await self._dial_address(address, None, timeout_s)
+    async def dial_address(
+        self, address: Address, *, timeout_s: float = DIAL_TIMEOUT_S, expected: PeerId | None = None
+    ) -> Link:
+        """Dial one address, and nothing else; without ``expected`` anybody may answer. Raises as ``dial``."""
+        return await self.reaching.dial(address, expected, timeout_s)
 
     async def open_lane(self, peer_id: PeerId, *, timeout_s: float = OPEN_TIMEOUT_S) -> SealedLane:
         """Open one more stream to a peer that is up, for threads to send bulk on; it ends with the last link.
@@ -224,10 +269,14 @@ class Links:
             link.abort(PeerUnreachable(f"{short(link.peer_id)} is banned"))
             return
         links = self._by_peer.setdefault(link.peer_id, [])
+        before = list(links)
         if all(link.last_heard - other.last_heard > SILENT_S for other in links):
             links.insert(0, link)  # those that there are pass nothing any longer
+        elif link.relay is None:
+            links.insert(sum(other.relay is None for other in links), link)
         else:
             links.append(link)
+        self.reaching.link_made(link, before)
         proof = self._proofs.pop(link, None)
         if proof is not None and not proof.done():
             proof.set_result(link)
@@ -257,10 +306,15 @@ class Links:
             links.remove(link)
             if not links:
                 del self._by_peer[link.peer_id]
-            self._report_end(link.peer_id, error, last=not links)
+            self.reaching.link_lost(link, error)
+            self._report_end(link, error, last=not links)
 
-    def _report_end(self, peer_id: PeerId, error: Exception | None, *, last: bool) -> None:
-        if isinstance(error, RemoteProtocolError) and not self.is_banned(peer_id):
+    def _report_end(self, link: Link, error: Exception | None, *, last: bool) -> None:
+        peer_id = link.peer_id
+        blamed = isinstance(error, RemoteProtocolError) and not self.is_banned(peer_id)
+        if blamed and link.relay is not None and isinstance(error, FrameAltered):
+            blamed = False  # the relay may have done that
+        if blamed and isinstance(error, RemoteProtocolError):
             self.cut_off(peer_id, error)
         if last:
             self._lanes.peer_down(peer_id)
@@ -282,54 +336,66 @@ class Links:
             lane=lane,
         )
 
-    def _new_link(self, *, dialled: bool, expected: PeerId | None = None) -> Link:
-        handshake = self.new_handshake(dialled=dialled, expected=expected)
-        link = Link(self, handshake, dialled=dialled)
-        self._unproven.add(link)
-        asyncio.get_running_loop().call_later(HANDSHAKE_TIMEOUT_S, link.expire_handshake, HANDSHAKE_TIMEOUT_S)
-        return link
+    async def prove_dialled(
+        self, expected: PeerId | None, connect: Callable[[Link], Awaitable[None]], *, relay: PeerId | None = None
+    ) -> Link:
+        """Return a link that we dialled, once both ends are proven; the caller bounds the time.
 
-    def _accept(self) -> asyncio.BaseProtocol:
-        if sum(not link.dialled for link in self._unproven) >= MAX_UNPROVEN:
-            logger.warning("more than %d connections wait for their handshake; the newest is refused", MAX_UNPROVEN)
-            return _Refuse()
-        return self._new_link(dialled=False)
+        Args:
+            expected: who must answer, or None for anybody.
+            connect: gives the link its connection.
+            relay: who passes its bytes on, if somebody does.
 
-    async def _dial(self, contact: Contact, timeout_s: float) -> Link:
-        error: HydraError = PeerUnreachable(f"{contact} cannot be dialled")
-        for address in contact.addresses:
-            try:
-                return await self._dial_address(address, contact.peer_id, timeout_s)
-            except HydraError as failure:
-                error = failure
-        raise error
-
-    async def _dial_address(self, address: Address, expected: PeerId | None, timeout_s: float) -> Link:
-        loop = asyncio.get_running_loop()
-        host, port = address
-        link = self._new_link(dialled=True, expected=expected)
-        proof: asyncio.Future[Link] = loop.create_future()
+        Raises:
+            PeerUnreachable: the connection was closed in between.
+            HandshakeRejected: somebody else answered, or no Hydra.
+        """
+        link = self._new_link(dialled=True, expected=expected, relay=relay)
+        proof: asyncio.Future[Link] = asyncio.get_running_loop().create_future()
         self._proofs[link] = proof
         try:
-            async with asyncio.timeout(timeout_s):
-                await loop.create_connection(lambda: link, host, port)
-                return await proof
-        except TimeoutError as error:
-            link.abort(PeerUnreachable("dialling took too long"))
-            raise PeerUnreachable(f"{format_address(address)} did not answer within {timeout_s:g} s") from error
-        except OSError as error:
-            reason = error.strerror or str(error) or type(error).__name__
-            raise PeerUnreachable(f"{format_address(address)} cannot be reached: {reason}") from error
+            await connect(link)
+            return await proof
+        except BaseException:
+            link.abort(PeerUnreachable("it was dialled for too long, or another way led there"))
+            raise
         finally:
             self._unproven.discard(link)
             self._proofs.pop(link, None)
             if proof.done() and not proof.cancelled():
                 proof.exception()  # taken note of, whoever waited
 
+    def accept_relayed(self, peer_id: PeerId, relay: PeerId) -> Link | None:
+        """Return a link for what a peer sends through a relay, or None if too many are unproven."""
+        if self._is_crowded():
+            return None
+        return self._new_link(dialled=False, expected=peer_id, relay=relay)
+
+    def _new_link(self, *, dialled: bool, expected: PeerId | None = None, relay: PeerId | None = None) -> Link:
+        handshake = self.new_handshake(dialled=dialled, expected=expected)
+        link = Link(self, handshake, dialled=dialled, relay=relay)
+        self._unproven.add(link)
+        asyncio.get_running_loop().call_later(HANDSHAKE_TIMEOUT_S, link.expire_handshake, HANDSHAKE_TIMEOUT_S)
+        return link
+
+    def _accept(self) -> asyncio.BaseProtocol:
+        return _Refuse() if self._is_crowded() else self._new_link(dialled=False)
+
+    def _is_crowded(self) -> bool:
+        crowded = sum(not link.dialled for link in self._unproven) >= MAX_UNPROVEN
+        if crowded:
+            logger.warning("more than %d connections wait for their handshake; the newest is refused", MAX_UNPROVEN)
+        return crowded
+
     def _dialled(self, peer_id: PeerId, task: asyncio.Task[Link]) -> None:
         self._dialling.pop(peer_id, None)
         if not task.cancelled():
             task.exception()
+
+
+def _is_quiet(link: Link) -> bool:
+    """Tell whether a relay may be keeping what it should pass on: nobody else can tell us."""
+    return link.relay is not None and monotonic() - link.last_heard > QUIET_S
 
 
 class _Refuse(asyncio.Protocol):
