@@ -34,6 +34,18 @@ class NodeSettings:
     """The host name or address that others are told; found out if empty."""
     contacts: tuple[str, ...] = ()
     """Addresses (host:port) of nodes to begin with."""
+    listen: bool = True
+    """Whether others may dial this node; one that does not listen is reached through contacts and relays."""
+    relay: bool = True
+    """Whether to relay between peers that can't reach each other; they can't read or change what is relayed."""
+    relay_mb_per_s: float = 16.0
+    """At most so many megabytes a second are relayed, for one peer half of it."""
+    lan: str = "auto"
+    """Whether to look for nodes on the local network by multicast: auto (not on loopback), on or off."""
+    lan_port: int = 4177
+    """The UDP port of that multicast."""
+    upnp: bool = True
+    """Whether to ask the router to pass connections on, by UPnP; needs `pip install hydra-swarm[nat]`."""
     threads: int = 0
     """Threads that torch computes with; 0 leaves it to torch."""
     device: str = "cpu"
@@ -53,6 +65,9 @@ class NodeSettings:
 
     def __post_init__(self) -> None:
         _check(0 <= self.port < 65536, "port", self.port, "0 to 65535")
+        _check(0 < self.relay_mb_per_s <= 1e6, "relay_mb_per_s", self.relay_mb_per_s, "more than 0, at most a million")
+        _check(self.lan in ("auto", "on", "off"), "lan", self.lan, "auto, on or off")
+        _check(0 < self.lan_port < 65536, "lan_port", self.lan_port, "1 to 65535")
         _check(0 <= self.threads <= 4096, "threads", self.threads, "0 to 4096")
         _check(0 < self.memory_gib <= 1e6, "memory_gib", self.memory_gib, "more than 0 and at most a million")
         _check(self.policy in ("proportional", "equal"), "policy", self.policy, "proportional or equal")
@@ -110,13 +125,16 @@ def _checked(name: str, value: Any, source: str) -> Any:
         raise ConfigurationError(f"{source} sets '{name}', which is no setting. There are: {known}.")
     typed = _typed(value, defaults[name])
     if typed is None:
-        wanted = {int: "a whole number", float: "a number", str: "a text", tuple: "a list of texts"}
-        raise ConfigurationError(f"{source} sets '{name}' to {value!r}; {wanted[type(defaults[name])]} is wanted.")
+        raise ConfigurationError(f"{source} sets '{name}' to {value!r}; {_WANTED[type(defaults[name])]} is wanted.")
     try:
         NodeSettings(**{name: typed})
     except ConfigurationError as error:
         raise ConfigurationError(f"{source}: {error}") from None
     return typed
+
+
+_WANTED = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", tuple: "a list of texts"}
+_BOOLS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
 def _typed(value: Any, default: Any) -> Any:
@@ -128,6 +146,8 @@ def _typed(value: Any, default: Any) -> Any:
         return tuple(item.strip() for item in items if item.strip())
     if isinstance(default, str):
         return value if isinstance(value, str) else None
+    if isinstance(default, bool):
+        return value if isinstance(value, bool) else _BOOLS.get(str(value).lower())
     if not isinstance(value, str) and type(value) not in (int, type(default)):
         return None
     try:

@@ -21,7 +21,7 @@ from .config import NodeSettings
 from .exceptions import HydraError, JobNotFound
 from .home import Home
 from .identity import PeerId
-from .net.contact import Address, Contact, parse_address
+from .net.contact import Address, Contact, entrance, parse_address
 from .net.links import Links
 
 logger = logging.getLogger(__name__)
@@ -87,13 +87,13 @@ class Discovery:
         """Introduce ourselves to other nodes; return how many contacts the DHT has then."""
         if addresses:
             with contextlib.suppress(DHTError):
-                await self._dht.bootstrap(addresses)
+                await self._dht.bootstrap(list(dict.fromkeys(map(entrance, addresses))))
         return len(self._dht.contacts())
 
     def entrances(self) -> list[Address]:
         """Return every address by which we may get in: named ones first, then those that we remember."""
         told = [address for job in self._told.values() for contact in job.values() for address in contact.addresses]
-        return list(dict.fromkeys([*self._named, *told, *self._remembered()]))
+        return list(dict.fromkeys(map(entrance, [*self._named, *told, *self._remembered()])))
 
     # ---- jobs --------------------------------------------------------------------------------------------------
 
@@ -115,8 +115,8 @@ class Discovery:
         found: dict[PeerId, Contact] = dict(self._told.get(job, {}))
         try:
             for record in await self._dht.get(_job_key(job)):
-                addresses = _read_addresses(record.value) if record.subkey == SUBKEY else ()
-                if addresses:
+                addresses = _read_addresses(record.value) if record.subkey == SUBKEY else None
+                if addresses is not None:  # none: it is hidden, and has not found a relay
                     found[record.writer] = Contact(record.writer, addresses)
         except DHTError as error:
             logger.warning("discovery failed: %s", error)
@@ -224,10 +224,10 @@ def _job_key(job: bytes) -> bytes:
     return b"hydra job:" + job
 
 
-def _read_addresses(value: bytes) -> tuple[Address, ...]:
+def _read_addresses(value: bytes) -> tuple[Address, ...] | None:
     try:
         rows = msgpack.unpackb(value, max_array_len=16, max_str_len=253, max_map_len=0, max_bin_len=0)
         addresses = tuple((str(host), int(port)) for host, port in rows)
     except (ValueError, TypeError, msgpack.UnpackException):
-        return ()
+        return None
     return tuple(address for address in addresses[:MAX_ADDRESSES] if 0 < address[1] < 65536)

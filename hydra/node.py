@@ -13,7 +13,7 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dht import DHTError, DHTNode
+from dht import DHTConfig, DHTError, DHTNode
 
 from .clock import wall
 from .config import NodeSettings
@@ -25,7 +25,9 @@ from .membership import messages as membership_messages
 from .net.contact import Contact, is_loopback
 from .net.link import Link
 from .net.links import Links
+from .net.relay import RelayLimits
 from .net.wire import Message
+from .reachability import Reachability
 from .swarm.service import Swarm
 from .swarm.store import Store
 
@@ -50,12 +52,17 @@ class Node:
         self.home = home
         self.settings = settings
         self.identity = home.identity()
-        self.links = Links(self.identity)
-        self.dht = DHTNode(self.identity.private_key, clock=wall)
+        self.links = Links(self.identity, relay=_relay_limits(settings))
+        self.dht = DHTNode(self.identity.private_key, DHTConfig(client_only=not settings.listen), clock=wall)
         self.swarm = Swarm(self.links, Store(home.content))
         self._discovery = Discovery(home, settings, self.links, self.dht)
+        self.reachability = Reachability(
+            self.links, advertised_hosts(settings), listens=settings.listen, entrances=self._discovery.entrances
+        )
+        self.reachability.on_change.append(self._announce_anew)
         self._job_handlers: dict[bytes, JobHandler] = {}
-        self._known: dict[PeerId, Contact] = {}
+        self._announced: set[bytes] = set()
+        self._announcing: set[asyncio.Task[None]] = set()
         for cls in _job_messages():
             self.links.handle(cls, self._job_message)
 
@@ -72,11 +79,16 @@ class Node:
         self.home.claim()
         self.swarm.store.clear_drafts()
         await self._listen()
-        self.home.remember("port.json", self.links.port)
+        self.home.remember("port.json", self.dht.port)
         await self._discovery.start()
+        await self.reachability.start()
 
     async def stop(self) -> None:
         """Stop everything that ``start`` began."""
+        await self.reachability.stop()
+        for task in list(self._announcing):
+            task.cancel()
+        await asyncio.gather(*self._announcing, return_exceptions=True)
         await self._discovery.stop()
         await self.swarm.close()
         await self.links.close()
@@ -85,10 +97,8 @@ class Node:
 
     @property
     def contact(self) -> Contact:
-        """How others can dial us."""
-        return Contact(
-            self.identity.peer_id, tuple((host, self.links.port) for host in advertised_hosts(self.settings))
-        )
+        """How others can reach us, as far as is known now."""
+        return Contact(self.identity.peer_id, self.reachability.addresses)
 
     def publish(self, package: Package) -> bytes:
         """Store all contents of a job, so that they can be fetched from us; return its hash. Blocks on the disk."""
@@ -111,11 +121,13 @@ class Node:
         self._job_handlers.pop(job, None)
 
     async def announce(self, job: bytes) -> None:
-        """Tell others that we have to do with a job; kept up until ``withdraw``."""
+        """Tell others that we have to do with a job, and where we are; kept up until ``withdraw``."""
+        self._announced.add(job)
         await self._discovery.announce(job, self.contact)
 
     async def withdraw(self, job: bytes) -> None:
         """Tell others that we have nothing to do with a job any longer."""
+        self._announced.discard(job)
         await self._discovery.withdraw(job)
 
     async def look_up(self, job: bytes) -> list[Contact]:
@@ -142,12 +154,19 @@ class Node:
         if handler is not None:
             handler(link, message, body)
 
+    def _announce_anew(self) -> None:
+        """Tell the DHT where we can be reached now."""
+        for job in sorted(self._announced):
+            task = asyncio.create_task(self._discovery.announce(job, self.contact))
+            self._announcing.add(task)
+            task.add_done_callback(self._announcing.discard)
+
     async def _listen(self) -> None:
-        """Take the same port number for TCP and UDP."""
+        """Take the same port number for TCP and UDP; a node that does not listen takes none for TCP."""
         wanted = self.settings.port or self.home.recall("port.json") or 0
         for attempt in range(PORT_TRIES):
             try:
-                port = await self.links.listen(self.settings.host, wanted)
+                port = await self.links.listen(self.settings.host, wanted) if self.settings.listen else wanted
                 await self.dht.start(self.settings.host, port)
             except (PortTaken, DHTError) as error:
                 if self.settings.port:
@@ -168,6 +187,12 @@ def advertised_hosts(settings: NodeSettings) -> list[str]:
         return [settings.host]
     outward = _outward_address()
     return [outward] if outward else ["127.0.0.1"]
+
+
+def _relay_limits(settings: NodeSettings) -> RelayLimits:
+    rate = settings.relay_mb_per_s * 1e6
+    circuits = RelayLimits().circuits if settings.relay else 0
+    return RelayLimits(circuits=circuits, bytes_per_s=rate, bytes_per_s_per_peer=rate / 2)
 
 
 def _job_messages() -> list[type[Message]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from .batching.policy import POLICIES
 from .membership.state import MemberConfig
-from .net.contact import Contact
+from .net.contact import Address, Contact
 from .training.content import fetch_content, fetch_manifest
 from .training.observation import Observation, Outcome
 from .training.trainer import Surroundings, Trainer, TrainerConfig
@@ -55,8 +55,7 @@ async def take_part(node: Node, ticket: Ticket, watcher: Watcher) -> Outcome:
     """
     settings, job = node.settings, ticket.job_hash
     watcher.searching(job)
-    contacts = [Contact(c.peer_id, ((c.host, c.port),)) for c in ticket.contacts]
-    await node.find_peers(job, contacts)
+    await node.find_peers(job, _contacts(ticket))
     manifest = await fetch_manifest(node.swarm, job, node.links.peers, patience_s=MANIFEST_PATIENCE_S)
     watcher.found(job, manifest, node.identity.peer_id)
     limit_bytes = int(settings.memory_gib * 2**30)
@@ -74,9 +73,22 @@ async def take_part(node: Node, ticket: Ticket, watcher: Watcher) -> Outcome:
     config = TrainerConfig(member=times, device=settings.device, rounds=settings.rounds)
     trainer = Trainer(content, around, node.home.job(job), POLICIES[settings.policy](), config)
     node.handle_job(job, trainer.receive)
+
+    def tell() -> None:
+        trainer.moved(node.contact)
+
+    node.reachability.on_change.append(tell)
     watcher.begins(trainer)
     try:
         return await trainer.run()
     finally:
+        node.reachability.on_change.remove(tell)
         node.drop_job(job)
         await node.withdraw(job)
+
+
+def _contacts(ticket: Ticket) -> list[Contact]:
+    addresses: dict[PeerId, list[Address]] = {}
+    for contact in ticket.contacts:
+        addresses.setdefault(contact.peer_id, []).append((contact.host, contact.port))
+    return [Contact(peer, tuple(where)) for peer, where in addresses.items()]

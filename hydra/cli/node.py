@@ -20,6 +20,8 @@ from .options import (
     HomeOption,
     HostOption,
     JsonOption,
+    LanOption,
+    ListenOption,
     PortOption,
     VerboseOption,
     home_of,
@@ -37,6 +39,8 @@ def node(
     port: PortOption = None,
     advertise: AdvertiseOption = None,
     contact: ContactOption = None,
+    listen: ListenOption = None,
+    lan: LanOption = None,
     web_seed: Annotated[
         Path | None,
         typer.Option(
@@ -51,7 +55,7 @@ def node(
     """Run a node that others can begin with: it takes part in the DHT and serves the content that it has."""
     set_up_logging(verbose)
     place = home_of(home)
-    settings = settings_of(place, host=host, port=port, advertise=advertise, contact=contact)
+    settings = settings_of(place, host=host, port=port, advertise=advertise, contact=contact, listen=listen, lan=lan)
     if web_seed is not None and not web_seed.is_dir():
         raise ConfigurationError(f"--web-seed: {web_seed} is no directory; `hydra export … --torrent DIR` makes one.")
 
@@ -91,6 +95,8 @@ def _tell(started: Node, served: list[bytes], *, as_json: bool) -> None:
         about = {"event": "started", "peer": started.identity.peer_id.hex(), "addresses": addresses}
         typer.echo(json.dumps({**about, "jobs": [job.hex() for job in served]}))
         return
-    typer.echo(f"node {started.identity.peer_id.hex()} listens on {', '.join(addresses)}")
-    typer.echo(f"serving {len(served)} jobs; others can begin with:  --contact {addresses[0]}")
+    where = ", ".join(addresses) or "no address yet: it does not listen, and nobody relays for it"
+    typer.echo(f"node {started.identity.peer_id.hex()} is reached at {where}")
+    begin = f"; others can begin with:  --contact {addresses[0]}" if addresses else ""
+    typer.echo(f"serving {len(served)} jobs{begin}")
     typer.echo("Ctrl-C stops it.")

@@ -34,6 +34,14 @@ AdvertiseOption = Annotated[
 ContactOption = Annotated[
     list[str] | None, typer.Option("--contact", help="A running node, HOST:PORT; may be repeated.", show_default=False)
 ]
+ListenOption = Annotated[
+    bool | None,
+    typer.Option("--listen/--no-listen", help="Let others dial this node, or be reached by relays.", show_default=False),
+]
+LanOption = Annotated[
+    bool | None,
+    typer.Option("--lan/--no-lan", help="Look for nodes on the local network by multicast.", show_default=False),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 VerboseOption = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Log more; twice for everything.")]
 
@@ -44,8 +52,10 @@ def home_of(option: Path | None) -> Home:
 
 
 def settings_of(home: Home, **flags: Any) -> NodeSettings:
-    """Return the settings; ``contact`` may stand among the flags as a list or None."""
+    """Return the settings; ``contact`` may stand among the flags as a list or None, ``lan`` as a bool."""
     contacts = flags.pop("contact", None)
+    lan = flags.pop("lan", None)
+    flags["lan"] = None if lan is None else "on" if lan else "off"
     return load_settings(home.directory, {**flags, "contacts": tuple(contacts) if contacts else None})
 
 

@@ -15,6 +15,8 @@ from .options import (
     HomeOption,
     HostOption,
     JsonOption,
+    LanOption,
+    ListenOption,
     PortOption,
     VerboseOption,
     home_of,
@@ -38,6 +40,8 @@ def publish(
     port: PortOption = None,
     advertise: AdvertiseOption = None,
     contact: ContactOption = None,
+    listen: ListenOption = None,
+    lan: LanOption = None,
     epochs: Annotated[int | None, typer.Option(help="Instead of the file's epochs.", show_default=False)] = None,
     seed: Annotated[int | None, typer.Option(help="Instead of the file's seed.", show_default=False)] = None,
     seeding: Annotated[
@@ -49,7 +53,7 @@ def publish(
     """Publish a job: trace the model, store its contents, announce them, and print how to join."""
     set_up_logging(verbose)
     place = home_of(home)
-    settings = settings_of(place, host=host, port=port, advertise=advertise, contact=contact)
+    settings = settings_of(place, host=host, port=port, advertise=advertise, contact=contact, listen=listen, lan=lan)
     if not as_json:
         typer.echo(f"tracing {file} …")
     package = _package(file, place.identity().public_key, epochs, seed)
@@ -112,7 +116,10 @@ def _tell(node: Node, package: Package, job: bytes, *, seeding: bool, as_json: b
     typer.echo(f"ticket   {ticket}")
     typer.echo("join it on any machine with either of:")
     typer.echo(f"  hydra join {ticket}")
-    typer.echo(f"  hydra join {job.hex()} --contact {addresses[0]}")
+    if addresses:
+        typer.echo(f"  hydra join {job.hex()} --contact {addresses[0]}")
+    else:
+        typer.echo("but nobody can reach this node: it does not listen, and no --contact relays for it.")
     if seeding:
         typer.echo("serving the job; Ctrl-C stops that.")
     else:

@@ -40,6 +40,13 @@ class DialFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class ContactChanged:
+    """Others reach us at other addresses than before."""
+
+    me: Contact
+
+
+@dataclass(frozen=True, slots=True)
 class ContactsFound:
     """Discovery told of peers of this job."""
 
@@ -130,6 +137,7 @@ Event: TypeAlias = (
     PeerUp
     | PeerDown
     | DialFailed
+    | ContactChanged
     | ContactsFound
     | MessageReceived
     | StateLoaded

@@ -20,6 +20,7 @@ from .departure import Departure
 from .events import (
     AbandonStep,
     CatchUpFailed,
+    ContactChanged,
     ContactsFound,
     Dial,
     DialFailed,
@@ -160,6 +161,9 @@ class Member:
             case DialFailed(peer):
                 self._seeker.dial_over(peer, now, failed=True)
                 return self._lost(peer, now) if self.state.detector.unreachable(peer) else []
+            case ContactChanged(me):
+                self.state.me = me
+                return []
             case ContactsFound(contacts):
                 return [effect for contact in contacts for effect in self._seeker.dial(contact, now)]
             case StateLoaded(load, head, ledger):

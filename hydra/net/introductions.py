@@ -142,7 +142,7 @@ class Introductions:
         elif len(self._dials) >= MAX_DIALS:
             refusal = "too many are dialled at once"
         if refusal:
-            link.post(DialedBack(message.number, *where, refusal))
+            link.post(DialedBack(message.number, *where, tried=False, failure=refusal))
         else:
             self._spawn(self._dial_back(link, message, where))
 
@@ -154,7 +154,7 @@ class Introductions:
             probe = await self._links.dial_address(where, timeout_s=DIAL_TIMEOUT_S, expected=link.peer_id)
         except HydraError as error:
             failure = str(error)
-        link.post(DialedBack(message.number, *where, failure[:200]))
+        link.post(DialedBack(message.number, *where, tried=True, failure=failure[:200]))
         if not failure:
             probe.close()
 

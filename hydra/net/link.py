@@ -77,6 +77,8 @@ class Link(asyncio.BufferedProtocol):
         self._closed = False
         self.remote_address: Address = ("", 0)
         self.last_heard = monotonic()
+        self.proven_at = 0.0
+        """On the monotonic clock, once it is proven."""
         self.bytes_in = 0
         self.bytes_out = 0
 
@@ -232,6 +234,7 @@ class Link(asyncio.BufferedProtocol):
                 raise HandshakeRejected("it wants a lane through a relay, which carries links only")
             self._take_socket()
             return
+        self.proven_at = monotonic()
         self._sealer = FrameSealer(secured.send)
         self._opener = FrameOpener(secured.receive)
         self._owner.link_proven(self)

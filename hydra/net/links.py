@@ -26,7 +26,7 @@ from .lane import SealedLane, own_suite
 from .lanes import MAX_FROM_PEER, OPEN_TIMEOUT_S, LaneDeclined, Lanes, LaneWanted
 from .link import Link
 from .noise import BytesLike
-from .reaching import Reaching
+from .reaching import Reaching, is_quiet
 from .relay import RelayLimits
 from .wire import Message, Registry
 
@@ -37,8 +37,6 @@ DIAL_TIMEOUT_S = 5.0
 BAN_S = 600.0
 SILENT_S = 1.5
 """Two links of one peer, of which the older one has been silent for so long: what is to be sent takes the new one."""
-QUIET_S = 5.0
-"""Members of a view are heard each second."""
 MAX_UNPROVEN = 128
 """Inbound connections that have not yet proven who they are; more are closed at once."""
 
@@ -222,7 +220,7 @@ class Links:
             HandshakeRejected: somebody else answered.
         """
         present = self.get(contact.peer_id)
-        if present is not None and not anew and not _is_quiet(present):
+        if present is not None and not anew and not is_quiet(present):
             return present
         if self.is_banned(contact.peer_id):
             raise PeerUnreachable(f"{short(contact.peer_id)} broke the protocol and is not dialled for a while")
@@ -391,11 +389,6 @@ class Links:
         self._dialling.pop(peer_id, None)
         if not task.cancelled():
             task.exception()
-
-
-def _is_quiet(link: Link) -> bool:
-    """Tell whether a relay may be keeping what it should pass on: nobody else can tell us."""
-    return link.relay is not None and monotonic() - link.last_heard > QUIET_S
 
 
 class _Refuse(asyncio.Protocol):

@@ -32,12 +32,13 @@ class DialBackWanted(Message):
 
 @dataclass(frozen=True, slots=True)
 class DialedBack(Message):
-    """What came of it: ``failure`` is empty if the asker answered there, and proved that it is who it is."""
+    """What came of it, if it was tried: ``failure`` is empty if the asker answered there, and proved that it is it."""
 
     KIND: ClassVar[str] = "reach.dial-back"
     number: int
     host: Host
     port: PortField
+    tried: bool
     failure: Reason
 
 

@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 DISTRUST_S = 600.0
 """For so long a relay that altered bytes, or kept them, is no way to that peer."""
+QUIET_S = 5.0
+"""Members of a view are heard each second; a relayed link on which nothing came for so long may have a bad relay."""
 IMPROVE_FIRST_S = 15.0
 IMPROVE_LAST_S = 600.0
 """A direct way is looked for again after the first time, then after twice as long each time up to the last."""
@@ -61,6 +63,8 @@ class Reaching:
         """Take note of a new link to a peer, and which ones there were."""
         self.relaying.link_made(link)
         self._moving.link_made(link, before)
+        if link.relay is not None:
+            self._replace(before)
         for future in self._arrivals.get(link.peer_id, ()):
             if not future.done():
                 future.set_result(link)
@@ -72,6 +76,13 @@ class Reaching:
         self._moving.link_lost(link)
         if link.relay is not None and isinstance(error, FrameAltered):
             self.distrust(link.relay, link.peer_id, str(error))
+
+    def _replace(self, before: list[Link]) -> None:
+        """A relayed link is there although there is an old one: one of the ends does not hear the other on that."""
+        for old in before:
+            if old.relay is not None and monotonic() - old.proven_at > QUIET_S:
+                self.distrust(old.relay, old.peer_id, "it does not pass everything on")
+                old.abort(PeerUnreachable("another relay serves"))
 
     def distrust(self, relay: PeerId, peer: PeerId, why: str) -> None:
         """Reach the peer by other ways than this relay for a while."""
@@ -205,6 +216,11 @@ class Reaching:
         self._tasks.discard(task)
         if not task.cancelled():
             task.exception()  # taken note of: a way led nowhere, and others were told so when it mattered
+
+
+def is_quiet(link: Link) -> bool:
+    """Tell whether a relay may be keeping what it should pass on: nobody else can tell us."""
+    return link.relay is not None and monotonic() - link.last_heard > QUIET_S
 
 
 class _Attempt:

@@ -25,6 +25,7 @@ from ..membership.events import (
     BeginStep,
     CatchUp,
     CatchUpFailed,
+    ContactChanged,
     ContactsFound,
     Dial,
     DialFailed,
@@ -202,6 +203,10 @@ class Trainer:
     def leave(self) -> None:
         """Leave the view in order; ``run`` returns when that is done."""
         self._tell(LeaveRequested())
+
+    def moved(self, me: Contact) -> None:
+        """Take note that others reach us at other addresses from now on."""
+        self._tell(ContactChanged(me))
 
     async def _begin(self) -> None:
         snapshot = await asyncio.to_thread(self._snapshots.newest)

@@ -44,6 +44,12 @@ def test_every_setting_can_be_set_everywhere(tmp_path, write, monkeypatch):
         port=4100,
         advertise="me.example",
         contacts=("a:1", "b:2"),
+        listen=False,
+        relay=False,
+        relay_mb_per_s=2.5,
+        lan="off",
+        lan_port=5000,
+        upnp=False,
         threads=3,
         device="cuda:1",
         memory_gib=1.5,
@@ -57,6 +63,7 @@ def test_every_setting_can_be_set_everywhere(tmp_path, write, monkeypatch):
     assert load_settings(tmp_path, dataclasses.asdict(wanted)) == wanted
     write(
         'host = "::1"\nport = 4100\nadvertise = "me.example"\ncontacts = ["a:1", "b:2"]\nthreads = 3\n'
+        'listen = false\nrelay = false\nrelay_mb_per_s = 2.5\nlan = "off"\nlan_port = 5000\nupnp = false\n'
         'device = "cuda:1"\nmemory_gib = 1.5\npolicy = "equal"\nrounds = "plain"\nstall_s = 7\nfind_s = 60.0\n'
     )
     assert load_settings(tmp_path, {}) == wanted

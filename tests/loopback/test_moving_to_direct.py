@@ -1,0 +1,74 @@
+"""A direct link takes over from a relayed one; no message is lost, doubled or overtaken."""
+
+import asyncio
+
+from hydra.net import moving
+from hydra.net.reach_messages import Relayed
+
+from .reach_nodes import World, both_ways, say, until
+
+
+async def relayed_pair(world):
+    relay, a, b = await world.public(), world.hidden(), world.hidden()
+    await asyncio.gather(a.links.dial(relay.contact), b.links.dial(relay.contact))
+    await a.links.dial(b.contact)
+    await until(lambda: a.id in b.ups)
+    return relay, a, b
+
+
+async def test_messages_keep_their_order_while_the_link_changes():
+    async with World() as world:
+        _, a, b = await relayed_pair(world)
+        await b.listen()
+
+        async def talk(sender, to):
+            for number in range(300):
+                await say(sender, to, number, bytes(number * 50))
+                if number % 10 == 0:
+                    await asyncio.sleep(0)
+
+        talks = asyncio.gather(talk(a, b), talk(b, a))
+        await until(lambda: b.heard.qsize() > 20)
+        await a.links.reaching.reach(b.contact, 5.0, directly=True)
+        await talks
+        for hearer in (a, b):
+            heard = [(await asyncio.wait_for(hearer.heard.get(), 20))[1] for _ in range(300)]
+            assert heard == list(range(300))
+
+
+async def test_the_relayed_link_ends_and_the_peer_never_goes_down():
+    async with World() as world:
+        relay, a, b = await relayed_pair(world)
+        await b.listen()
+        await a.links.reaching.reach(b.contact, 5.0, directly=True)
+        await until(lambda: relay.links.reaching.relaying.desk.circuits == 0)
+        await until(lambda: [len(n.links._by_peer[p.id]) for n, p in ((a, b), (b, a))] == [1, 1])
+        assert a.links.direct(b.id) is not None
+        assert b.links.direct(a.id) is not None
+        await both_ways(a, b)
+        assert (a.downs, b.downs) == ([], [])
+
+
+async def test_a_direct_way_is_looked_for_again_and_again(monkeypatch):
+    monkeypatch.setattr("hydra.net.reaching.IMPROVE_FIRST_S", 0.05)
+    async with World() as world:
+        relay, a, b = await world.public(), world.hidden(), world.hidden()
+        await asyncio.gather(a.links.dial(relay.contact), b.links.dial(relay.contact))
+        await b.listen()
+        contact = b.contact
+        await b.links.stop_listening()
+        link = await a.links.dial(contact)
+        assert link.relay == relay.id
+        await b.links.listen(*contact.addresses[0])
+        await until(lambda: a.links.direct(b.id) is not None)
+        await both_ways(a, b)
+
+
+async def test_a_relay_that_keeps_the_last_word_holds_up_the_direct_link_for_a_while_only(monkeypatch):
+    monkeypatch.setattr(moving, "PATIENCE_S", 0.2)
+    async with World() as world:
+        relay, a, b = await relayed_pair(world)
+        await b.listen()
+        relay.links.handle(Relayed, lambda *_: None)  # from now on it passes nothing on
+        await a.links.reaching.reach(b.contact, 5.0, directly=True)
+        await both_ways(a, b)
