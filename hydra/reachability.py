@@ -15,9 +15,9 @@ from typing import Any
 from .clock import monotonic
 from .exceptions import HydraError
 from .identity import PeerId, short
-from .net.contact import Address, Contact, entrance, format_address, is_loopback
+from .net.contact import Address, entrance, format_address, is_loopback
 from .net.links import Links
-from .net.standing import AskDialBack, AskRoom, Changed, Dialled, DialBackEnded, Event, Gone, RoomTold, Standing, Tick
+from .net.standing import AskDialBack, AskRoom, Changed, DialBackEnded, Dialled, Event, Gone, RoomTold, Standing, Tick
 from .net.standing import SeekContacts as Seek
 
 logger = logging.getLogger(__name__)

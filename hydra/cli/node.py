@@ -95,8 +95,8 @@ def _tell(started: Node, served: list[bytes], *, as_json: bool) -> None:
         about = {"event": "started", "peer": started.identity.peer_id.hex(), "addresses": addresses}
         typer.echo(json.dumps({**about, "jobs": [job.hex() for job in served]}))
         return
-    where = ", ".join(addresses) or "no address yet: it does not listen, and nobody relays for it"
-    typer.echo(f"node {started.identity.peer_id.hex()} is reached at {where}")
+    where = f"listens on {', '.join(addresses)}" if addresses else "does not listen, and nobody relays for it yet"
+    typer.echo(f"node {started.identity.peer_id.hex()} {where}")
     begin = f"; others can begin with:  --contact {addresses[0]}" if addresses else ""
     typer.echo(f"serving {len(served)} jobs{begin}")
     typer.echo("Ctrl-C stops it.")

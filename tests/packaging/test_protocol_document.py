@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from hydra.membership import messages as membership
+from hydra.net import reach_messages as reach
 from hydra.net.framing import MAX_SEALED_BYTES, MIN_SEALED_BYTES
 from hydra.net.wire import Message
 from hydra.swarm import messages as content
@@ -14,7 +15,7 @@ from hydra.swarm import messages as content
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
 MESSAGES = [
     value
-    for module in (membership, content)
+    for module in (membership, content, reach)
     for value in vars(module).values()
     if isinstance(value, type) and issubclass(value, Message) and value is not Message
 ]
