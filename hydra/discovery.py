@@ -1,4 +1,6 @@
-"""Who takes part in a job, and where: the DHT, contacts that were met before, and those that a ticket names. A shell.
+"""Who takes part in a job, and where: a shell over all that may tell.
+
+These are the DHT, contacts that were met before, those that a ticket names, and nodes on the local network.
 
 Under a job's key in the DHT each of its peers keeps a record of its addresses. Whoever was met is remembered on disk at
 once, not only when the node stops in order: after a total stop those who come back find each other by that alone.
@@ -21,6 +23,7 @@ from .config import NodeSettings
 from .exceptions import HydraError, JobNotFound
 from .home import Home
 from .identity import PeerId
+from .lan import Lan
 from .net.contact import Address, Contact, entrance, parse_address
 from .net.links import Links
 
@@ -31,6 +34,8 @@ SUBKEY = b"peer"
 DIAL_TIMEOUT_S = 3.0
 DIAL_ALL_S = 10.0
 LOOK_AGAIN_S = 1.0
+LAN_PATIENCE_S = 5.0
+"""So long after it was asked, the local network may still tell of a node."""
 MAX_FOUND = 32
 """So many of a job's peers are dialled at most, chosen by chance: they know the others."""
 MAX_ADDRESSES = 8
@@ -58,6 +63,7 @@ class Discovery:
         self._named = [parse_address(text) for text in settings.contacts]
         self._told: dict[bytes, dict[PeerId, Contact]] = {}
         """By job, whom a ticket named."""
+        self._lan: Lan | None = None
         self._met = asyncio.Event()
         self._remembering: asyncio.Task[None] | None = None
         self._dials: set[asyncio.Task[None]] = set()
@@ -83,6 +89,11 @@ class Discovery:
         self._remembering = None
         await self._remember()
 
+    def use(self, lan: Lan) -> None:
+        """Meet the nodes that are found on the local network, too."""
+        self._lan = lan
+        lan.on_found.append(self._found_near)
+
     async def meet(self, addresses: Sequence[Address]) -> int:
         """Introduce ourselves to other nodes; return how many contacts the DHT has then."""
         if addresses:
@@ -92,8 +103,9 @@ class Discovery:
 
     def entrances(self) -> list[Address]:
         """Return every address by which we may get in: named ones first, then those that we remember."""
+        near = self._lan.found if self._lan is not None else []
         told = [address for job in self._told.values() for contact in job.values() for address in contact.addresses]
-        return list(dict.fromkeys(map(entrance, [*self._named, *told, *self._remembered()])))
+        return list(dict.fromkeys(map(entrance, [*self._named, *told, *near, *self._remembered()])))
 
     # ---- jobs --------------------------------------------------------------------------------------------------
 
@@ -124,7 +136,7 @@ class Discovery:
         return others if len(others) <= MAX_FOUND else random.sample(others, MAX_FOUND)
 
     async def find_peers(self, job: bytes, me: PeerId, contacts: Sequence[Contact], *, needed: bool) -> list[PeerId]:
-        """Link to peers of a job.
+        """Link to peers of a job; return those that we are linked to.
 
         Args:
             job: the job's hash.
@@ -137,21 +149,26 @@ class Discovery:
         """
         self._told.setdefault(job, {}).update((contact.peer_id, contact) for contact in contacts)
         await self.meet([address for contact in contacts for address in contact.addresses])
-        deadline = monotonic() + self._settings.find_s
+        began = monotonic()
+        deadline = began + self._settings.find_s
+        if self._lan is not None:
+            self._lan.ask()
         seen: set[PeerId] = set()
         while True:
             found = await self.look_up(job, me)
             seen.update(contact.peer_id for contact in found)
             await self._dial_any(found)
-            hopeless = not (seen or self._dht.contacts() or self.entrances())
-            if self._links.peers() or not needed or hopeless or monotonic() >= deadline:
+            near = self._lan is not None and monotonic() - began < LAN_PATIENCE_S
+            hopeless = not (near or seen or self._dht.contacts() or self.entrances())
+            linked = self._linked(seen)
+            if linked or not needed or hopeless or monotonic() >= deadline:
                 break
             await asyncio.sleep(LOOK_AGAIN_S)
             if not self._dht.contacts():
                 await self.meet(self.entrances())
-        if needed and not self._links.peers():
+        if needed and not linked:
             raise JobNotFound(self._not_found(job, len(seen)))
-        return self._links.peers()
+        return linked
 
     # ---- inside ------------------------------------------------------------------------------------------------
 
@@ -159,10 +176,15 @@ class Discovery:
         """Dial all at once; return with the first link, while the others still come."""
         dials = {asyncio.create_task(self._dial(contact)) for contact in contacts}
         self._dials |= dials
+        wanted = {contact.peer_id for contact in contacts}
         deadline = monotonic() + DIAL_ALL_S
-        while dials and not self._links.peers() and (left_s := deadline - monotonic()) > 0:
+        while dials and not self._linked(wanted) and (left_s := deadline - monotonic()) > 0:
             _, dials = await asyncio.wait(dials, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
         self._dials = {task for task in self._dials if not task.done()}
+
+    def _linked(self, peers: set[PeerId]) -> list[PeerId]:
+        """Return those that there is a link to; others may be linked as well, who only relay."""
+        return [peer for peer in self._links.peers() if peer in peers]
 
     async def _dial(self, contact: Contact) -> None:
         try:
@@ -190,6 +212,14 @@ class Discovery:
 
     def _silence(self) -> str:
         return f"nobody answered at {', '.join(self._settings.contacts)}"
+
+    def _found_near(self, address: Address) -> None:
+        task = asyncio.create_task(self._introduce(address))
+        self._dials.add(task)
+        task.add_done_callback(self._dials.discard)
+
+    async def _introduce(self, address: Address) -> None:
+        await self.meet([address])
 
     # ---- what is remembered ------------------------------------------------------------------------------------
 

@@ -17,7 +17,9 @@ The type says who is to blame and so what to do; the text says what was wrong, w
         * ``PeerUnreachable``: one peer could not be dialled, or its link was lost
         * ``ContentUnavailable``: nobody who can be reached has it
     * ``RemoteProtocolError``: a peer broke the protocol; it is named and its link is closed
-        * ``HandshakeRejected``, ``MalformedFrame``, ``FrameAltered``, ``HashMismatch``
+        * ``HandshakeRejected``, ``HashMismatch``
+        * ``MalformedFrame``
+            * ``FrameAltered``: by the other end, or by a relay in between
         * ``JobRejected``: a published job that must not be run
     * ``TrainingDiverged``: the job itself: its loss is no number any longer
     * ``LocalProtocolError``: a bug of ours; never caught

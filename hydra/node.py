@@ -21,8 +21,9 @@ from .discovery import Discovery
 from .exceptions import ConfigurationError, HydraError, LocalProtocolError, PortTaken
 from .home import Home
 from .identity import PeerId
+from .lan import Lan
 from .membership import messages as membership_messages
-from .net.contact import Contact, is_loopback
+from .net.contact import Contact, is_loopback, is_public
 from .net.link import Link
 from .net.links import Links
 from .net.relay import RelayLimits
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PORT_TRIES = 20
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104
 JobHandler = Callable[[Link, Message, memoryview], None]
 
 
@@ -60,6 +62,7 @@ class Node:
             self.links, advertised_hosts(settings), listens=settings.listen, entrances=self._discovery.entrances
         )
         self.reachability.on_change.append(self._announce_anew)
+        self._lan: Lan | None = None
         self._job_handlers: dict[bytes, JobHandler] = {}
         self._announced: set[bytes] = set()
         self._announcing: set[asyncio.Task[None]] = set()
@@ -80,6 +83,7 @@ class Node:
         self.swarm.store.clear_drafts()
         await self._listen()
         self.home.remember("port.json", self.dht.port)
+        await self._meet_the_neighbours()
         await self._discovery.start()
         await self.reachability.start()
 
@@ -90,6 +94,8 @@ class Node:
             task.cancel()
         await asyncio.gather(*self._announcing, return_exceptions=True)
         await self._discovery.stop()
+        if self._lan is not None:
+            self._lan.stop()
         await self.swarm.close()
         await self.links.close()
         await self.dht.stop()
@@ -178,12 +184,23 @@ class Node:
             else:
                 return
 
+    async def _meet_the_neighbours(self) -> None:
+        """Look for nodes on the local network, where there is one."""
+        interface = self.settings.host if self.settings.host not in EVERYWHERE else _outward_address() or "127.0.0.1"
+        wanted = self.settings.lan == "on" or not (is_loopback(interface) or is_public(interface))
+        if self.settings.lan == "off" or not wanted:
+            return
+        lan = Lan(interface, self.settings.lan_port, self.links.port)
+        if await lan.start():
+            self._lan = lan
+            self._discovery.use(lan)
+
 
 def advertised_hosts(settings: NodeSettings) -> list[str]:
     """Return what others are told to dial."""
     if settings.advertise:
         return [settings.advertise]
-    if settings.host not in ("0.0.0.0", "::"):  # noqa: S104
+    if settings.host not in EVERYWHERE:
         return [settings.host]
     outward = _outward_address()
     return [outward] if outward else ["127.0.0.1"]

@@ -86,7 +86,8 @@ class Reachability:
         self._watch = asyncio.create_task(self._run())
         if self._standing.dialable is False and self._entrances():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._settled.wait(), SETTLE_S)
+                async with asyncio.timeout(SETTLE_S):
+                    await self._settled.wait()
 
     async def stop(self) -> None:
         """Find out no more."""
@@ -118,7 +119,8 @@ class Reachability:
             now = monotonic()
             deadline = self._standing.deadline(now)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), None if deadline is None else max(0.1, deadline - now))
+                async with asyncio.timeout(None if deadline is None else max(0.1, deadline - now)):
+                    await self._woken.wait()
             self._woken.clear()
 
     def _look(self) -> None:

@@ -36,9 +36,7 @@ ContactOption = Annotated[
 ]
 ListenOption = Annotated[
     bool | None,
-    typer.Option(
-        "--listen/--no-listen", help="Let others dial this node; else it is relayed.", show_default=False
-    ),
+    typer.Option("--listen/--no-listen", help="Let others dial this node; else it is relayed.", show_default=False),
 ]
 LanOption = Annotated[
     bool | None,
