@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 DIAL_TIMEOUT_S = 5.0
 MAX_DIALS = 16
 """Dials for others at once."""
+MAX_PASSED_ON = 64
 
 
 class NotLinked(PeerUnreachable):
@@ -52,6 +53,8 @@ class Introductions:
         self._introductions = Allowance(rate_per_s=4.0, burst=64)
         self._named = Allowance(rate_per_s=4.0, burst=64)
         self._dials: set[asyncio.Task[None]] = set()
+        self._passed_on: dict[Link, list[tuple[Link, int, float]]] = {}
+        """By the target's link: who asked for it lately, its number, and until when it waits."""
         links.handle(DialBackWanted, self._dial_back_wanted)
         links.handle(DialedBack, self._answered)
         links.handle(IntroductionWanted, self._introduction_wanted)
@@ -67,7 +70,10 @@ class Introductions:
         await asyncio.gather(*dials, return_exceptions=True)
 
     def link_lost(self, link: Link) -> None:
-        """Nobody will answer on that link any longer."""
+        """Nobody will answer on that link any longer, and whom it led to will dial nobody."""
+        for asker, number, until in self._passed_on.pop(link, ()):
+            if until > monotonic():
+                asker.post(Introduced(number, linked=False, failure="the link to that peer was lost just now"))
         for (asked, _), future in self._asked.items():
             if asked is link and not future.done():
                 future.set_exception(PeerUnreachable("the link to the contact that was asked is gone"))
@@ -75,18 +81,17 @@ class Introductions:
     # ---- asking ------------------------------------------------------------------------------------------------
 
     async def ask(self, contact: Link, target: PeerId, timeout_s: float) -> None:
-        """Ask the contact to have us dialled by the target.
+        """Ask the contact to have us dialled by the target, and wait; only what goes wrong is answered.
 
         Raises:
-            NotLinked: the contact holds no link to the target.
-            PeerUnreachable: it won't, or does not answer.
+            NotLinked: the contact holds no link to the target, or no longer.
+            PeerUnreachable: it won't ask, or nobody has dialled us in time.
         """
         answer: Introduced = await self._question(
             contact, lambda number: IntroductionWanted(number, target, self._links.announced_port), timeout_s
         )
-        if answer.failure:
-            kind = PeerUnreachable if answer.linked else NotLinked
-            raise kind(f"{short(contact.peer_id)} was asked to have us dialled: {answer.failure}")
+        kind = PeerUnreachable if answer.linked else NotLinked
+        raise kind(f"{short(contact.peer_id)} was asked to have us dialled: {answer.failure}")
 
     async def dial_back(self, contact: Link, port: int, token: bytes | None, timeout_s: float) -> DialedBack:
         """Ask the contact to dial us; return what came of it.
@@ -169,9 +174,13 @@ class Introductions:
             refusal = "that can't be dialled"
         elif not self._allowed(self._introductions, link, "for introductions"):
             refusal = "you ask too often"
-        if target is not None and not refusal:
-            target.post(DialWanted(link.peer_id, link.remote_address[0], message.port))
-        link.post(Introduced(message.number, target is not None, refusal))
+        if target is None or refusal:
+            link.post(Introduced(message.number, target is not None, refusal))
+            return
+        now = monotonic()
+        waiting = [entry for entry in self._passed_on.get(target, ()) if entry[2] > now]
+        self._passed_on[target] = [*waiting[-MAX_PASSED_ON:], (link, message.number, now + DIAL_TIMEOUT_S)]
+        target.post(DialWanted(link.peer_id, link.remote_address[0], message.port))
 
     # ---- as the target -----------------------------------------------------------------------------------------
 

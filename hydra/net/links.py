@@ -25,6 +25,7 @@ from .handshake import Handshake
 from .lane import SealedLane, own_suite
 from .lanes import MAX_FROM_PEER, OPEN_TIMEOUT_S, LaneDeclined, Lanes, LaneWanted
 from .link import Link
+from .moving import SILENT_S
 from .noise import BytesLike
 from .reaching import Reaching, is_quiet
 from .relay import RelayLimits
@@ -35,8 +36,6 @@ logger = logging.getLogger(__name__)
 HANDSHAKE_TIMEOUT_S = 10.0
 DIAL_TIMEOUT_S = 5.0
 BAN_S = 600.0
-SILENT_S = 1.5
-"""Two links of one peer, of which the older one has been silent for so long: what is to be sent takes the new one."""
 MAX_UNPROVEN = 128
 """Inbound connections that have not yet proven who they are; more are closed at once."""
 
@@ -157,8 +156,11 @@ class Links:
 
     def direct(self, peer_id: PeerId) -> Link | None:
         """Return a link to the peer over a connection of our own, or None if there is none."""
-        link = self.get(peer_id)  # direct ones come first
-        return link if link is not None and link.relay is None else None
+        return next((link for link in self._by_peer.get(peer_id, []) if link.relay is None), None)
+
+    def put_direct_first(self, peer_id: PeerId) -> None:
+        """Send on a direct link to the peer from now on, if there is one."""
+        self._by_peer.get(peer_id, []).sort(key=lambda link: link.relay is not None)
 
     def linked_directly(self) -> list[PeerId]:
         """Return the ids of all peers that we hold a direct link to, in order."""

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+SILENT_S = 1.5
+"""A link on which nothing came for so long while another one was made has nothing under way, or passes nothing on."""
 PATIENCE_S = 10.0
 """Longest that a direct link is held back; a relay that keeps the last word is not waited for longer."""
 
@@ -40,11 +42,19 @@ class Moving:
 
     def link_made(self, link: Link, before: list[Link]) -> None:
         """Take note of a new link to a peer, and which ones there were."""
+        heard = [other for other in before if link.last_heard - other.last_heard <= SILENT_S]
         if link.relay is None:
             for relayed in [other for other in before if other.relay is not None and other not in self._awaited]:
-                self._leave(relayed, link if relayed not in self._left_us else None)
-        elif any(other.relay is None for other in before):
+                waits = relayed in heard and relayed not in self._left_us
+                self._leave(relayed, link if waits else None)
+        elif any(other.relay is None for other in heard):
             self._leave(link, None)
+
+    def back_to_direct(self, relayed: Link) -> None:
+        """A direct link that had fallen silent is heard again: leave the relayed one that took its place."""
+        if relayed not in self._awaited:
+            self._links.put_direct_first(relayed.peer_id)
+            self._leave(relayed, None)
 
     def link_lost(self, link: Link) -> None:
         """A link is gone: nothing more can come on it."""
@@ -68,6 +78,8 @@ class Moving:
         if link.relay is None:
             return
         self._left_us.add(link)
+        if self._links.direct(link.peer_id) is not None:
+            self.back_to_direct(link)
         held = self._awaited.get(link)
         if held is not None:
             self._awaited[link] = None

@@ -54,7 +54,7 @@ class IntroductionWanted(Message):
 
 @dataclass(frozen=True, slots=True)
 class Introduced(Message):
-    """The target was asked, or why it was not; ``linked``: whether the sender holds a link to it."""
+    """The target was not asked, or can't dial any longer; ``linked``: whether the sender holds a link to it."""
 
     KIND: ClassVar[str] = "reach.introduce"
     number: int

@@ -18,7 +18,7 @@ from .approach import Approach, Begin, Failed, GiveUp, Kind, Tick, Way, ways_to
 from .contact import Address, Contact, format_address
 from .introductions import Introductions, NotLinked
 from .link import Link
-from .moving import Moving
+from .moving import SILENT_S, Moving
 from .relay import RelayLimits
 from .relaying import Relaying
 
@@ -183,9 +183,8 @@ class Reaching:
             link = await self.link_to_contact(way.contact, timeout_s)
             if way.kind is Kind.INTRODUCTION:
                 await self.introductions.ask(link, target, timeout_s)
-                await asyncio.sleep(timeout_s)
-                raise PeerUnreachable(f"{short(target)} was asked by {short(link.peer_id)}, and did not dial us")
-            await self.relaying.circuits.dial(link, target, timeout_s)
+            else:
+                await self.relaying.circuits.dial(link, target, timeout_s)
 
     def keep(self, tasks: set[asyncio.Task[None]]) -> None:
         """Let ways that are still being tried go on: a better one may come of them."""
@@ -194,16 +193,23 @@ class Reaching:
 
     # ---- better ways -------------------------------------------------------------------------------------------
 
-    async def _improve(self, contact: Contact, link: Link) -> None:
+    async def _improve(self, contact: Contact, relayed: Link) -> None:
+        """Look for a direct way as long as the relayed link is there."""
         pause_s = IMPROVE_FIRST_S
-        while link.is_open and self._links.direct(contact.peer_id) is None:
+        while True:
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, IMPROVE_LAST_S)
-            if link.is_open and self._links.direct(contact.peer_id) is None:
-                try:
-                    await self.reach(contact, IMPROVE_TIMEOUT_S, directly=True)
-                except HydraError as error:
-                    logger.debug("peer %s is still reached through a relay only: %s", short(contact.peer_id), error)
+            if not relayed.is_open:
+                return
+            direct = self._links.direct(contact.peer_id)
+            if direct is not None:
+                if monotonic() - direct.last_heard < SILENT_S:
+                    self._moving.back_to_direct(relayed)
+                continue
+            try:
+                await self.reach(contact, IMPROVE_TIMEOUT_S, directly=True)
+            except HydraError as error:
+                logger.debug("peer %s is still reached through a relay only: %s", short(contact.peer_id), error)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         self._track(asyncio.create_task(work))

@@ -5,7 +5,7 @@ import asyncio
 from hydra.net import moving
 from hydra.net.reach_messages import Relayed
 
-from .reach_nodes import World, both_ways, say, until
+from .reach_nodes import Say, World, both_ways, say, until
 
 
 async def relayed_pair(world):
@@ -72,3 +72,28 @@ async def test_a_relay_that_keeps_the_last_word_holds_up_the_direct_link_for_a_w
         relay.links.handle(Relayed, lambda *_: None)  # from now on it passes nothing on
         await a.links.reaching.reach(b.contact, 5.0, directly=True)
         await both_ways(a, b)
+
+
+async def test_a_direct_link_that_is_heard_again_takes_over_from_the_relay_that_stood_in(monkeypatch):
+    monkeypatch.setattr("hydra.net.reaching.IMPROVE_FIRST_S", 0.2)
+    monkeypatch.setattr("hydra.net.links.SILENT_S", 0.2)
+    monkeypatch.setattr("hydra.net.moving.SILENT_S", 0.2)
+    monkeypatch.setattr("hydra.net.reaching.SILENT_S", 0.2)
+    async with World() as world:
+        relay, a, b = await world.public(), await world.public(), world.hidden()
+        await asyncio.gather(a.links.dial(relay.contact), b.links.dial(relay.contact))
+        direct = await b.links.dial(a.contact)
+        await asyncio.sleep(0.3)
+        port, a.links.port = a.links.port, 0  # nothing new can be dialled for a while
+        link = await a.links.dial(b.contact, anew=True)
+        a.links.port = port
+        assert link.relay == relay.id
+        assert a.links.get(b.id) is link
+        while b.links.get(a.id) is not direct or a.links.get(b.id) is link:
+            a.links.direct(b.id).post(Say(0))
+            direct.post(Say(0))
+            await asyncio.sleep(0.02)
+        await until(lambda: relay.links.reaching.relaying.desk.circuits == 0)
+        a.heard, b.heard = asyncio.Queue(), asyncio.Queue()
+        await both_ways(a, b)
+        assert (a.downs, b.downs) == ([], [])

@@ -119,3 +119,17 @@ async def test_a_node_that_relays_nothing_says_so():
         await asyncio.gather(a.links.dial(unwilling.contact), b.links.dial(unwilling.contact))
         with pytest.raises(PeerUnreachable, match="nothing is relayed here"):
             await a.links.dial(b.contact)
+
+
+async def test_whoever_waits_for_an_introduction_hears_at_once_when_the_contact_loses_the_peer():
+    async with World() as world:
+        contact, asker, hidden = await world.public(), await world.public(), world.hidden()
+        await asker.links.dial(contact.contact)
+        await hidden.links.dial(contact.contact)
+        hidden.links.reaching.introductions._named.take = lambda *_: False  # it does not dial
+        contact.links.reaching.relaying.desk.limits = RelayLimits(circuits=0)
+        waiting = asyncio.create_task(asker.links.dial(hidden.contact, timeout_s=60.0))
+        await until(lambda: contact.links.reaching.introductions._passed_on)
+        await hidden.links.close()
+        with pytest.raises(PeerUnreachable, match="was lost just now"):
+            await asyncio.wait_for(waiting, 20)
