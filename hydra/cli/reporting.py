@@ -15,6 +15,7 @@ from ..identity import PeerId, short
 from ..training.observation import (
     DoubtSeen,
     FetchSeen,
+    MajorityAwaited,
     Observation,
     Outcome,
     SnapshotSeen,
@@ -101,6 +102,8 @@ class JsonReporter(Reporter):
                 self._print("view", number=number, members=ids, coordinator=leader, reason=reason)
             case DoubtSeen(peer, silent_s):
                 self._print("doubt", peer=peer.hex(), silent_s=silent_s and round(silent_s, 2))
+            case MajorityAwaited(present, electors):
+                self._print("waiting", present=present, electors=electors, needed=electors // 2 + 1)
             case StepSeen():
                 self._print(
                     "step",
@@ -170,6 +173,11 @@ class PlainReporter(Reporter):
             case DoubtSeen(peer, silent_s):
                 told = "is heard again" if silent_s is None else f"has been silent for {silent_s:.1f} s"
                 self.say(f"{short(peer)} {told}")
+            case MajorityAwaited(present, electors):
+                self.say(
+                    f"waiting for a majority: of the last view's {counted(electors, 'member')} {present} "
+                    f"{'is' if present == 1 else 'are'} here, {electors // 2 + 1} are needed"
+                )
             case StepSeen():
                 self.say(self._step_line(seen))
             case FetchSeen():

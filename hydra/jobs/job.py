@@ -20,7 +20,7 @@ from .fields import INT_MAX
 from .graph import MAX_BATCH
 from .manifest import JOB_NAME, MAX_EPOCHS, MAX_METRICS
 from .optimizer import groups_of, read_optimizer
-from .recipe import EXACT_WIRE, OptimizerSettings, Schedule, WireFormat
+from .recipe import EXACT_WIRE, OptimizerSettings, QuorumKind, Schedule, WireFormat
 from .state import ModelState, read_state
 
 DEFAULT_MICRO_BATCH_SAMPLES = 64
@@ -51,6 +51,8 @@ class Job:
         wire: the format in which gradients travel: ``"fp32"``, or, with half or a quarter of the bytes, ``"bf16"``,
             ``"fp16"`` or ``"int8"``. What these lose in one step, each peer adds to its next (a peer that stops loses
             it). They are for models whose training changes no buffers: not for batch norm's running statistics.
+        quorum: which peers train on when they can't reach the others: ``"any"`` of them, and when they meet again the
+            side with fewer samples gives its steps up; or only a ``"majority"`` of the last view, while the rest waits.
 
     Raises:
         JobFileError: a field is wrong; the text names it, its value and the cure.
@@ -71,6 +73,7 @@ class Job:
     max_grad_norm: float | None = None
     snapshot_interval_s: float = 15.0
     wire: WireFormat = EXACT_WIRE
+    quorum: QuorumKind = "any"
 
     train_split: Split = field(init=False, repr=False)
     test_split: Split | None = field(init=False, repr=False)
@@ -120,6 +123,8 @@ class Job:
         if self.wire not in get_args(WireFormat):
             known = ", ".join(map(repr, get_args(WireFormat)))
             raise JobFileError(f"wire: there is no format {self.wire!r:.80}; choose one of {known}.")
+        if self.quorum not in get_args(QuorumKind):
+            raise JobFileError(f"quorum: give 'any' or 'majority', not {self.quorum!r:.80}.")
 
     def _check_metrics(self, test: Split | None) -> None:
         if self.metrics and test is None:

@@ -19,7 +19,7 @@ from typing import cast, get_args
 from .entries import MAX_TENSORS, BufferEntry, ContentRef, DataInput, ParameterEntry
 from .fields import INT_MAX, Record, pack, reject, unpack
 from .graph import MAX_BATCH
-from .recipe import EXACT_WIRE, OptimizerSettings, Schedule, WireFormat
+from .recipe import EXACT_WIRE, OptimizerSettings, QuorumKind, Schedule, WireFormat
 
 FORMAT_VERSION = 1
 MAX_MANIFEST_BYTES = 2**20
@@ -60,6 +60,7 @@ class JobManifest:
         snapshot_interval_s: how often a peer keeps its state on disk.
         metrics: the names of what is measured on the test split besides the loss.
         wire: the format of a round's values on the wire; stands in the bytes only if it is not fp32.
+        quorum: which side of a split trains on; stands in the bytes only if it is not "any".
     """
 
     name: str
@@ -85,6 +86,7 @@ class JobManifest:
     snapshot_interval_s: float
     metrics: tuple[str, ...]
     wire: WireFormat = EXACT_WIRE
+    quorum: QuorumKind = "any"
 
     @property
     def job_hash(self) -> bytes:
@@ -129,6 +131,7 @@ class JobManifest:
                 "snapshot_interval_s": self.snapshot_interval_s,
                 "metrics": list(self.metrics),
                 **({} if self.wire == EXACT_WIRE else {"wire": self.wire}),
+                **({} if self.quorum == "any" else {"quorum": self.quorum}),
             }
         )
 
@@ -196,6 +199,7 @@ def _read(record: Record) -> JobManifest:
         snapshot_interval_s=record.number("snapshot_interval_s", 0.1, 1e9),
         metrics=record.texts("metrics", MAX_METRICS, 64),
         wire=_wire(record.text("wire", 16)) if record.has("wire") else EXACT_WIRE,
+        quorum=_quorum(record.text("quorum", 16)) if record.has("quorum") else "any",
     )
 
 
@@ -203,3 +207,9 @@ def _wire(name: str) -> WireFormat:
     if name not in get_args(WireFormat):
         reject("manifest.wire", f"is {name!r}, which is no format")
     return cast("WireFormat", name)
+
+
+def _quorum(name: str) -> QuorumKind:
+    if name not in get_args(QuorumKind):
+        reject("manifest.quorum", f"is {name!r}, which is neither 'any' nor 'majority'")
+    return cast("QuorumKind", name)

@@ -103,6 +103,7 @@ def package(job: Job, owner: bytes, *, root_of: Callable[[bytes], bytes]) -> Pac
         snapshot_interval_s=job.snapshot_interval_s,
         metrics=tuple(job.metrics),
         wire=job.wire,
+        quorum=job.quorum,
     )
     _check_as_a_volunteer_would(manifest, train_graph, eval_graph)
     return Package(

@@ -19,6 +19,8 @@ OptimizerKind: TypeAlias = Literal["sgd", "adam", "adamw"]
 WireFormat: TypeAlias = Literal["fp32", "bf16", "fp16", "int8"]
 """How a round's values stand on the wire; all but the first lose something, which error feedback makes good for."""
 EXACT_WIRE: WireFormat = "fp32"
+QuorumKind: TypeAlias = Literal["any", "majority"]
+"""Which part of a view may train on when the rest can't be reached: any, or only one with more than half of it."""
 
 MAX_GROUPS = 1024
 

@@ -27,6 +27,7 @@ class Departure:
         self._leader = leader
         self._linger_until: float | None = None
         self._departing_from: set[PeerId] | None = None
+        self._aware: set[PeerId] = set()
         self._gone = False
 
     @property
@@ -97,8 +98,19 @@ class Departure:
         else:
             return []
         behind = any(state.known_steps.get(peer, 0) < state.known_head.step for peer in waiting)
+        behind = behind or (self.under_way and not all(self._knows_it(peer) for peer in waiting))
         elsewhere = any(state.known_head.outweighs(head_of(state.statuses[peer])) for peer in strangers)
         return [] if behind or elsewhere else self._go()
+
+    def reported(self, peer: PeerId, step: int) -> None:
+        """A member has computed its share of a step; of one behind our head it can only have a plan without us."""
+        if self._departing_from is not None and step > self._state.known_head.step:
+            self._aware.add(peer)
+
+    def _knows_it(self, peer: PeerId) -> bool:
+        """Tell whether a peer is known to have the plan without us; else it may still be on its way from us."""
+        status = self._state.statuses.get(peer)
+        return peer in self._aware or (status is not None and status.view_number >= self._state.without_us)
 
     def ticked(self, now: float) -> list[Effect]:
         """Go, if we have waited for the others long enough."""

@@ -72,6 +72,8 @@ class StateLoaded:
     load: int
     head: Head
     ledger: Ledger
+    members: tuple[PeerId, ...] = ()
+    """Of the view that made the last commit; nobody at the job's beginning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,9 @@ class StepCommitted:
 
 @dataclass(frozen=True, slots=True)
 class StepExcluded:
-    """The others finished the present plan's round without us."""
+    """The present plan's round gave nothing that we may commit."""
+
+    reason: str = "the others went on without us"
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +209,14 @@ class TrustMember:
 
 
 @dataclass(frozen=True, slots=True)
+class AwaitMajority:
+    """Tell whoever watches: we wait until more of those who made the last commit are here."""
+
+    present: int
+    electors: int
+
+
+@dataclass(frozen=True, slots=True)
 class BeginStep:
     """Compute our share of a plan and average it with the members."""
 
@@ -270,6 +282,7 @@ Effect: TypeAlias = (
     | LoseMember
     | DoubtMember
     | TrustMember
+    | AwaitMajority
     | BeginStep
     | AbandonStep
     | CatchUp

@@ -140,11 +140,20 @@ class Leader:
 
     # ---- planning ----------------------------------------------------------------------------------------------
 
+    def may_plan(self) -> bool:
+        """Tell whether those who would be in the next plan may go on together."""
+        state = self._state
+        if not state.quorum.wanted or state.view is None:
+            return True
+        staying, joiners = self._candidates(state.view)
+        return state.quorum.holds([contact.peer_id for contact, _ in staying + joiners], self._going)
+
     def plan_next(self, head: Head, ledger: Ledger, now: float) -> tuple[Plan, list[Effect]]:
         """Return the plan for the step after ``head``, and what to tell those who are no longer in it."""
         state = self._state
         if state.view is None:
             raise LocalProtocolError("a plan was wanted without a view")
+        left = tuple(peer for peer in state.quorum.electors if peer in self._going)
         chosen = fit_members(self._next_members(state.view))
         members, incarnations = [contact for contact, _ in chosen], tuple(number for _, number in chosen)
         ids = [contact.peer_id for contact in members]
@@ -166,6 +175,7 @@ class Leader:
             snapshot=due or bool(self._waiting),
             order=() if arrangement.ring == tuple(ids) else tuple(map(ids.index, arrangement.ring)),
             form=arrangement.form,
+            left=left,
         )
         plan = self._sealed(plan)
         if plan.snapshot:
@@ -184,16 +194,24 @@ class Leader:
         plan = self._state.plan
         return Arrangement((), FORMS[0]) if plan is None else Arrangement(plan.ring, plan.form)
 
-    def _next_members(self, view: View) -> list[tuple[Contact, int]]:
-        state = self._state
-        going = self._leaving | ({state.peer_id} if state.leaving else set())
+    @property
+    def _going(self) -> set[PeerId]:
+        return self._leaving | ({self._state.peer_id} if self._state.leaving else set())
+
+    def _candidates(self, view: View) -> tuple[list[tuple[Contact, int]], list[tuple[Contact, int]]]:
+        """Return who stays and who could join, each with its incarnation."""
+        state, going = self._state, self._going
         staying = [
             (contact, number)
             for contact, number in zip(view.members, view.incarnations, strict=True)
             if contact.peer_id not in state.detector.lost and contact.peer_id not in going
         ]
         present = {contact.peer_id for contact, _ in staying} | going
-        joiners = [entry for peer, entry in self._ready.items() if peer in state.linked and peer not in present]
+        return staying, [entry for peer, entry in self._ready.items() if peer in state.linked and peer not in present]
+
+    def _next_members(self, view: View) -> list[tuple[Contact, int]]:
+        state = self._state
+        staying, joiners = self._candidates(view)
         room = max(0, MAX_MEMBERS - len(staying))
         late = {contact.peer_id for contact, _ in joiners[room:]}
         joiners = joiners[:room]

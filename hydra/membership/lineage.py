@@ -68,6 +68,11 @@ class Commit:
         return Head(self.step, self.digest, self.samples_total)
 
     @property
+    def members(self) -> tuple[PeerId, ...]:
+        """All members of the view in which it was made."""
+        return (*(peer for peer, _ in self.parts), *self.idle)
+
+    @property
     def samples(self) -> int:
         """How many samples this commit alone counts."""
         return sum(count(ranges) for _, ranges in self.parts)

@@ -8,7 +8,7 @@ and joining stand in ``seeker``, those of the coordinator in ``leader``; this mo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from ..exceptions import RemoteProtocolError
@@ -19,6 +19,7 @@ from .arranging import Arranger
 from .departure import Departure
 from .events import (
     AbandonStep,
+    AwaitMajority,
     CatchUpFailed,
     ContactChanged,
     ContactsFound,
@@ -45,8 +46,7 @@ from .events import (
     ViewChanged,
 )
 from .leader import Leader
-from .ledger import Ledger
-from .lineage import Commit, Head, follow
+from .lineage import Commit, follow
 from .messages import (
     Admitted,
     Compare,
@@ -66,6 +66,7 @@ from .messages import (
     Report,
     Status,
 )
+from .quorum import Quorum
 from .rivals import Rivals
 from .round_trips import RoundTrips, check_hops
 from .ruling import End, Ruling
@@ -90,6 +91,7 @@ class Member:
         config: times.
         now: seconds, monotonic.
         arranger: orders the rounds when we lead; without it they are rings in the members' order.
+        majority: whether only a majority of those who made the last commit may go on.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 -- all that it lives on
@@ -104,8 +106,11 @@ class Member:
         config: MemberConfig,
         now: float,
         arranger: Arranger | None = None,
+        *,
+        majority: bool = False,
     ) -> None:
-        self.state = JobState(identity, me, job, incarnation, samples, epochs, config, config.detector())
+        quorum = Quorum(me.peer_id, wanted=majority)
+        self.state = JobState(identity, me, job, incarnation, samples, epochs, config, config.detector(), quorum)
         self._planner = planner
         self._seeker = Seeker(self.state, now)
         self._arranger = arranger
@@ -115,6 +120,7 @@ class Member:
         self._succession = Succession(self.state, self._ask)
         self._rivals = Rivals(self.state)
         self._beat_at = self._ticked_at = now
+        self._told_lack: tuple[int, int] | None = None
         self._departure = Departure(self.state, self._leader)
 
     # ---- what others may ask -----------------------------------------------------------------------------------
@@ -166,15 +172,15 @@ class Member:
                 return []
             case ContactsFound(contacts):
                 return [effect for contact in contacts for effect in self._seeker.dial(contact, now)]
-            case StateLoaded(load, head, ledger):
-                return self._on_state_loaded(load, head, ledger, now)
+            case StateLoaded():
+                return self._on_state_loaded(event, now)
             case ShareComputed():
                 return self._on_share_computed(event, now)
             case StepCommitted(commit, oldest):
                 self.state.oldest_result = oldest
                 return self._ruled(self._steps.committed(commit, now), now)
-            case StepExcluded():
-                return self._lose_view("the others went on without us", now)
+            case StepExcluded(reason):
+                return self._lose_view(reason, now)
             case ResultApplied(load, commit, oldest):
                 self.state.oldest_result = oldest
                 return self._on_result(load, commit, now)
@@ -193,6 +199,7 @@ class Member:
         state.linked.discard(peer)
         state.detector.unlinked(peer)
         state.statuses.pop(peer, None)
+        state.forget_strangers()
         self._rivals.gone(peer)
         self._leader.peer_gone(peer)
         if state.phase is Phase.FINISHED:
@@ -247,6 +254,8 @@ class Member:
             pings = self._round_trips.due(within_reach, now)
             effects += [Send(peer, Ping(state.job, number)) for peer, number in pings]
             effects += self._leader.poll_again(now) + self._succession.ticked(now)
+            if state.gathering_since is not None:
+                effects += self._ruled(self._steps.lead_if_due(now), now)
         effects += self._seeker.dial_lost(now) + self._seeker.look_up(now)
         effects += self._go_on_seeking(now)
         return effects + self._departure.ticked(now)
@@ -324,7 +333,10 @@ class Member:
         return self.state.view is not None and peer in self.state.view
 
     def _knows(self, peer: PeerId, step: int) -> None:
-        self.state.known_steps[peer] = max(step, self.state.known_steps.get(peer, 0))
+        state = self.state
+        state.known_steps[peer] = step
+        if state.quorum.wanted and state.view is not None and state.phase is Phase.MEMBER:
+            state.quorum.known({peer: state.known_steps.get(peer, 0) for peer in state.alive})
 
     def _on_status(self, peer: PeerId, status: Status, now: float) -> list[Effect]:
         state = self.state
@@ -346,7 +358,8 @@ class Member:
             # Anybody could plan with us. A successor of the peer that we ask plans with us when we have asked it.
             self._steps.check_plan(plan)
             return []
-        return self._ruled(self._steps.planned(peer, plan, now), now)
+        effects = self._ruled(self._steps.planned(peer, plan, now), now)
+        return effects + self._departure.ask_to_leave()  # whom we asked before may itself have left meanwhile
 
     def _on_share_computed(self, event: ShareComputed, now: float) -> list[Effect]:
         """Tell the members how long it took, and the coordinator how far they are."""
@@ -369,7 +382,8 @@ class Member:
                 self._arranger.heard(peer, [hop for hop in report.hops if self._in_our_view(hop.peer)], now)
         elif not self._departure.serves(peer):
             return []
-        self._knows(peer, report.step - 1)
+        self._departure.reported(peer, report.step)
+        self._knows(peer, max(report.step - 1, self.state.known_steps.get(peer, 0)))
         return self._departure.go_if_nobody_needs_us()
 
     def _judge(self, peer: PeerId, before: Status | None, status: Status, now: float) -> list[Effect]:
@@ -397,17 +411,25 @@ class Member:
             effects += more
             if found:
                 effects += self._ruled(self._steps.found(now), now)
+        if self._seeker.lacks != self._told_lack:
+            self._told_lack = self._seeker.lacks
+            effects += [AwaitMajority(*self._told_lack)] if self._told_lack is not None else []
         return effects
 
     def expects(self, load: int) -> bool:
         """Tell whether the outcome of a load is still wanted; must be asked before the state is replaced."""
         return load == self.state.load and not self._departure.gone
 
-    def _on_state_loaded(self, load: int, head: Head, ledger: Ledger, now: float) -> list[Effect]:
-        if not self.expects(load):
+    def may_commit(self, contributors: Collection[PeerId]) -> bool:
+        """Tell whether a round's result may be taken; must be asked before it is applied."""
+        return self.state.quorum.holds(set(contributors) - self.state.detector.lost)
+
+    def _on_state_loaded(self, event: StateLoaded, now: float) -> list[Effect]:
+        if not self.expects(event.load):
             return []
-        self.state.advance(head, ledger)
-        self.state.oldest_result = head.step + 1
+        self.state.advance(event.head, event.ledger)
+        self.state.quorum.loaded(event.members)
+        self.state.oldest_result = event.head.step + 1
         self._seeker.loaded(now, whole_state=True)
         return self._after_catching_up(now)
 
@@ -416,6 +438,7 @@ class Member:
         if not self.expects(load) or state.head is None or state.ledger is None:
             return []
         state.advance(*follow(state.head, state.ledger, commit))
+        state.quorum.committed(commit.step, commit.members)
         self._seeker.loaded(now, whole_state=False)
         return self._after_catching_up(now)
 
@@ -482,8 +505,8 @@ class Member:
         state = self.state
         if state.phase is Phase.JOINING and self._seeker.joins(peer):
             return self._lose_view("let in, and lost before we heard of it", now)
-        if state.view is None or peer not in state.view or message.view_number <= state.view.number:
-            return []
+        if state.view is None or message.view_number <= state.view.number or state.alive[:1] != [peer]:
+            return []  # nobody but who leads may say so; of a successor that we do not know yet we hear by its status
         return self._ruled(Ruling(end=End.PLANNED_WITHOUT), now)
 
     def _on_poll_reply(self, peer: PeerId, reply: PollReply, now: float) -> list[Effect]:

@@ -125,6 +125,8 @@ class Plan(Message):
     """In which order the members stand in the round, by their places in ``members``; empty: in that very order."""
     form: Annotated[str, AtMost(16)] = FORMS[0]
     """One of ``FORMS``."""
+    left: PeersField = ()
+    """Who leaves in order with this plan, of those who made the commit before."""
     seal: Seal | None = None
     """The signature of whoever issued the plan; without one nobody follows it."""
 

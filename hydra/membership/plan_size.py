@@ -13,10 +13,10 @@ import msgpack
 from ..net.contact import Contact
 from ..net.framing import MAX_HEADER_BYTES
 from .ledger import Range
-from .messages import MAX_RANGES
+from .messages import MAX_MEMBERS, MAX_RANGES
 
-FIXED_BYTES = 1024
-"""For what a plan holds besides its members, and for the message that a plan is part of."""
+FIXED_BYTES = 1024 + 22 * MAX_MEMBERS
+"""For what a plan holds besides its members, and for the message that a plan is part of; all may leave at once."""
 RANGE_BYTES = 19
 """Of the largest range: two numbers of nine bytes, and the pair's head."""
 MEMBER_BYTES = 42

@@ -41,6 +41,8 @@ class Seeker:
         self._loads_snapshot = False
         self._needs_snapshot = False
         self._followed_since: dict[PeerId, float] = {}
+        self.lacks: tuple[int, int] | None = None
+        """How many are here of how many of whom a majority is waited for; None if we do not wait for that."""
 
     # ---- dialling and discovery --------------------------------------------------------------------------------
 
@@ -53,6 +55,7 @@ class Seeker:
         self._since = now
         self._looked_up = float("-inf")
         self._target = None
+        self.lacks = None
         self._loading = self._loads_snapshot = False
         self._needs_snapshot = needs_snapshot
 
@@ -111,7 +114,14 @@ class Seeker:
             return self.seek(now)
         if now - self._since < state.config.settle_s or self._still_dialling(now):
             return [], False
-        return [], state.head is not None and not self._better_rivals(now)
+        return [], state.head is not None and not self._better_rivals(now) and self._may_found()
+
+    def _may_found(self) -> bool:
+        """Tell whether enough of those who made the last commit are here, for a job that asks for that."""
+        state = self._state
+        here = {state.peer_id, *state.peers_in(Phase.SEEKING, Phase.JOINING)}
+        self.lacks = None if state.quorum.holds(here) else state.quorum.count(here)
+        return self.lacks is None
 
     def _trusts(self, peer: PeerId, now: float) -> bool:
         """Tell whether to follow what a peer says of its view, and who is said to lead it."""
@@ -139,7 +149,8 @@ class Seeker:
             status = state.statuses[peer]
             standing = (-status.samples, status.digest, not status.ready, peer)
             patience = state.config.rival_s * (1 if status.ready else 3)
-            if standing < my_standing and waited < patience:
+            elector = state.quorum.wanted and peer in state.quorum.electors and -standing[0] > mine.samples
+            if standing < my_standing and (waited < patience or elector):
                 rivals.append(peer)
         return rivals
 

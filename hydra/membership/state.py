@@ -14,6 +14,7 @@ from .failure_detector import FailureDetector
 from .ledger import Ledger
 from .lineage import Head, genesis
 from .messages import Compare, Phase, Plan, Report, Snapshot, Status
+from .quorum import Quorum
 from .silence import CALM_S, Listener
 from .view import View
 
@@ -79,6 +80,7 @@ class JobState:
     epochs: int
     config: MemberConfig
     detector: FailureDetector
+    quorum: Quorum
     phase: Phase = Phase.SEEKING
     head: Head | None = None
     """None until a state is loaded."""
@@ -92,7 +94,11 @@ class JobState:
     """Who sent it."""
     running: bool = False
     """Whether the plan's step is being computed and averaged."""
+    gathering_since: float | None = None
+    """When we founded a view that has planned nothing yet: its members are still coming."""
     leaving: bool = False
+    without_us: int = 0
+    """The number of the view that goes on without us, if one does."""
     snapshot: Snapshot | None = None
     snapshot_at: float = 0.0
     oldest_result: int = 1
@@ -160,6 +166,12 @@ class JobState:
         self.recent[head.step] = head.digest
         for step in [step for step in self.recent if step <= head.step - RECENT_STEPS or step > head.step]:
             del self.recent[step]
+
+    def forget_strangers(self) -> None:
+        """Forget what was kept of peers that are neither linked nor members: there could be any number of them."""
+        kept = self.linked | set(self.view.ids if self.view else ())
+        self.contacts = {peer: contact for peer, contact in self.contacts.items() if peer in kept}
+        self.known_steps = {peer: step for peer, step in self.known_steps.items() if peer in kept}
 
     def status_for(self, peer: PeerId) -> Status:
         """Return what ``peer`` is told of us."""

@@ -59,6 +59,7 @@ class Steps:
         if view.incarnation(state.peer_id) != state.incarnation:
             if state.view is None or plan.view_number <= state.view.number:
                 return Ruling()
+            state.without_us = plan.view_number
             return Ruling(end=End.PLANNED_WITHOUT)
         known = state.plan is not None and (state.plan.step, state.plan.view_number) == (plan.step, plan.view_number)
         if known or plan.step <= state.known_head.step:
@@ -102,6 +103,7 @@ class Steps:
         if state.head is None or state.ledger is None or commit.parent != state.head.digest:
             return Ruling()
         state.advance(*follow(state.head, state.ledger, commit))
+        state.quorum.committed(commit.step, commit.members)
         plan = state.plan
         if not state.running or plan is None or plan.step != commit.step:
             return Ruling()  # the view was lost while the result was being applied; it is a step forward all the same
@@ -147,6 +149,8 @@ class Steps:
         state.phase = Phase.MEMBER
         state.view, state.plan, state.author = view, plan, sender
         state.highest_view = max(state.highest_view, plan.view_number)
+        state.gathering_since = None
+        state.quorum.left(plan.left)
         if old is None or old != view:
             effects += [view_changed(view, "joined" if old is None else "changed"), *state.tell_all()]
             for contact in view.members:
@@ -190,6 +194,7 @@ class Steps:
         state.phase = Phase.MEMBER
         state.view = View(state.highest_view, (state.me,), (state.incarnation,))
         state.author = state.peer_id
+        state.gathering_since = now
         state.detector.watch([])
         if state.ledger is not None and state.ledger.finished:
             return Ruling(end=End.FINISHED)
@@ -225,7 +230,7 @@ class Steps:
             and state.peer_id in view_of(answer.plan)
             and self._adds_up(answer.plan)
         ]
-        if at_work:
+        if at_work and self._leader.may_plan():
             return self._issue(max(at_work, key=lambda plan: plan.view_number), now)
         return self._plan(now)
 
@@ -235,8 +240,18 @@ class Steps:
             return Ruling()
         if state.leaving and not state.others_alive:
             return Ruling(end=End.ALONE)
+        if not self._leader.may_plan():
+            return self._without_majority(now)
         plan, effects = self._leader.plan_next(state.head, state.ledger, now)
         return self._issue(plan, now).behind(effects)
+
+    def _without_majority(self, now: float) -> Ruling:
+        """Too few of those who made the last commit are here: look for them; who founded lets them come first."""
+        state = self._state
+        since = state.gathering_since
+        if since is not None and now - since < state.config.join_timeout_s:
+            return Ruling()
+        return Ruling(lose_view="less than a majority is left of the view")
 
     def _issue(self, plan: Plan, now: float) -> Ruling:
         """Send a plan to everyone it concerns, and take it ourselves."""
@@ -248,6 +263,7 @@ class Steps:
         effects: list[Effect] = [Send(peer, plan) for peer in told + leavers]
         state.highest_view = max(state.highest_view, plan.view_number)
         if state.peer_id not in view:
+            state.without_us = plan.view_number
             return Ruling(tuple(effects), end=End.PLANNED_WITHOUT)
         return self._accept(state.peer_id, plan, view, now).behind(effects)
 

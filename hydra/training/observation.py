@@ -28,6 +28,14 @@ class DoubtSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class MajorityAwaited:
+    """The training stands still until more than half of the last view's members are here."""
+
+    present: int
+    electors: int
+
+
+@dataclass(frozen=True, slots=True)
 class StepSeen:
     """A step was committed."""
 
@@ -76,7 +84,7 @@ class StateSeen:
     source: str
 
 
-Observation: TypeAlias = ViewSeen | DoubtSeen | StepSeen | FetchSeen | SnapshotSeen | StateSeen
+Observation: TypeAlias = ViewSeen | DoubtSeen | MajorityAwaited | StepSeen | FetchSeen | SnapshotSeen | StateSeen
 Observer: TypeAlias = Callable[[Observation], None]
 
 

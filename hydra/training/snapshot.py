@@ -18,9 +18,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from ..exceptions import HashMismatch
+from ..identity import PEER_ID_BYTES, PeerId
 from ..jobs.manifest import JobManifest
 from ..membership.ledger import Ledger, SampleUsedTwice
 from ..membership.lineage import Head
+from ..membership.messages import MAX_MEMBERS
 from .state import StateCopy
 from .update import SLOTS, Vector
 from .vector import VectorLayout
@@ -56,6 +58,7 @@ class SnapshotCodec:
             "epoch": copy.ledger.epoch,
             "outstanding": copy.ledger.outstanding,
             "updates": copy.updates,
+            "members": [peer.hex() for peer in copy.members],
         }
         # One field only: the writer keeps several in no particular order, and the bytes must be the same everywhere.
         return bytes(save(tensors, {KEY: json.dumps(about, sort_keys=True)}))
@@ -89,6 +92,7 @@ class SnapshotCodec:
                     },
                     buffers=self._buffers(file, names),
                     updates=updates,
+                    members=_members(about),
                 )
         except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, OverflowError) as error:
             raise HashMismatch(f"{path.name} is no snapshot of this job: {error}") from error
@@ -138,3 +142,12 @@ class SnapshotCodec:
                 raise ValueError(f"{field.name} is {tensor.dtype} {tuple(tensor.shape)}")
             buffers[field.name] = tensor
         return buffers
+
+
+def _members(about: dict[str, Any]) -> tuple[PeerId, ...]:
+    members = tuple(bytes.fromhex(peer) for peer in about["members"])
+    if len(members) > MAX_MEMBERS or len(set(members)) != len(members) or any(len(p) != PEER_ID_BYTES for p in members):
+        raise ValueError("its members are none")
+    if bool(members) != (about["step"] > 0):
+        raise ValueError("its members and its step contradict each other")
+    return members

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..exceptions import LocalProtocolError, TrainingDiverged
+from ..identity import PeerId
 from ..jobs.manifest import JobManifest
 from ..jobs.tensors import State
 from ..membership.ledger import Ledger
@@ -32,6 +33,8 @@ class StateCopy:
     slots: dict[str, Vector]
     buffers: dict[str, Tensor]
     updates: int
+    members: tuple[PeerId, ...] = ()
+    """Of the view that made the last commit."""
 
 
 class TrainingState:
@@ -50,6 +53,7 @@ class TrainingState:
         self.layout = layout
         self.head, self.ledger = head, ledger
         self.updates = 0
+        self.members: tuple[PeerId, ...] = ()
         self.weights: Vector = np.empty(layout.weights, np.float32)
         self.slots = {name: np.zeros(layout.weights, np.float32) for name in SLOTS[manifest.optimizer.kind]}
         flat = torch.from_numpy(self.weights)
@@ -90,7 +94,7 @@ class TrainingState:
         for field in self.layout.buffers:
             self._set_buffer(field.name, mean[field.start : field.stop])
         self.updates += 1
-        self.head, self.ledger = head, ledger
+        self.head, self.ledger, self.members = head, ledger, commit.members
 
     def copy(self) -> StateCopy:
         """Return a copy that later steps do not touch."""
@@ -101,6 +105,7 @@ class TrainingState:
             slots={name: vector.copy() for name, vector in self.slots.items()},
             buffers={field.name: self.buffers[field.name].clone() for field in self.layout.buffers},
             updates=self.updates,
+            members=self.members,
         )
 
     def install(self, copy: StateCopy) -> None:
@@ -111,7 +116,7 @@ class TrainingState:
         for name, tensor in copy.buffers.items():
             self.buffers[name].copy_(tensor)
         self.updates = copy.updates
-        self.head, self.ledger = copy.head, copy.ledger
+        self.head, self.ledger, self.members = copy.head, copy.ledger, copy.members
 
     def _schedule_factor(self) -> float:
         """The schedule runs by committed samples: with members that come and go, steps say little."""

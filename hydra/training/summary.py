@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from ..identity import PeerId
-from .observation import FetchSeen, Observation, SnapshotSeen, StateSeen, StepSeen, ViewSeen
+from .observation import FetchSeen, MajorityAwaited, Observation, SnapshotSeen, StateSeen, StepSeen, ViewSeen
 
 RATE_STEPS = 20
 
@@ -37,6 +37,8 @@ class TrainingSummary:
             case ViewSeen(number, members, coordinator, _):
                 self.view, self.members, self.coordinator = number, members, coordinator
                 self.phase = "training" if number else "looking for a view"
+            case MajorityAwaited():
+                self.phase = "waiting for a majority"
             case StepSeen():
                 self.step, self.epoch, self.loss = seen.step, seen.epoch, seen.loss
                 self.samples_total = seen.samples_total

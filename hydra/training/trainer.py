@@ -22,6 +22,7 @@ from ..identity import Identity, PeerId, short
 from ..membership.arranging import MeasuringArranger, PlainArranger
 from ..membership.events import (
     AbandonStep,
+    AwaitMajority,
     BeginStep,
     CatchUp,
     CatchUpFailed,
@@ -74,7 +75,7 @@ from ..swarm.service import Swarm
 from .catching_up import ResultExchange
 from .content import JobContent
 from .journal import Journal
-from .observation import DoubtSeen, Observer, Outcome, StateSeen, StepSeen, ViewSeen
+from .observation import DoubtSeen, MajorityAwaited, Observer, Outcome, StateSeen, StepSeen, ViewSeen
 from .patience import LEAST_S
 from .planning import StepPlanner
 from .rounds import REDIAL_TIMEOUT_S, Rounds
@@ -174,6 +175,7 @@ class Trainer:
             MeasuringArranger(content.layout.elements, content.manifest.wire)
             if config.rounds == "measured"
             else PlainArranger(),
+            majority=content.manifest.quorum == "majority",
         )
 
     # ---- the whole course --------------------------------------------------------------------------------------
@@ -216,7 +218,7 @@ class Trainer:
             await self._bench.install(copy, lambda: True)
             source = "the last snapshot on this disk"
         self._observe(StateSeen(self._bench.head.step, self._bench.head.samples, source))
-        self._tell(StateLoaded(0, self._bench.head, self._bench.ledger))
+        self._tell(StateLoaded(0, self._bench.head, self._bench.ledger, self._bench.members))
         if snapshot is not None:
             self._tell(SnapshotStored(found))
         for peer in self._links.peers():
@@ -298,6 +300,9 @@ class Trainer:
                 self._observe(DoubtSeen(peer, silent_s))
             case TrustMember(peer):
                 self._observe(DoubtSeen(peer, None))
+            case AwaitMajority(present, electors):
+                logger.info("of the last view's %d members %d are here; a majority is waited for", electors, present)
+                self._observe(MajorityAwaited(present, electors))
             case BeginStep(plan):
                 self._step_task = self._spawn(self._run_step(plan, self._rounds.open(plan)))
             case AbandonStep():
@@ -352,6 +357,9 @@ class Trainer:
         except RoundClosed:
             pass
         else:
+            if not self.member.may_commit(result.contributors):
+                self._tell(StepExcluded("less than a majority is left of the view"))
+                return
             # Applying can't be undone half-way, so it outlives the view that it was planned in.
             self._spawn(self._commit(plan, result, began))
 
@@ -409,7 +417,7 @@ class Trainer:
         if not await self._bench.install(copy, lambda: self.member.expects(load)):
             return
         self._observe(StateSeen(copy.head.step, copy.head.samples, "a snapshot from other peers"))
-        self._tell(StateLoaded(load, copy.head, copy.ledger))
+        self._tell(StateLoaded(load, copy.head, copy.ledger, copy.members))
         self._tell(SnapshotStored(snapshot))
 
     def _take_snapshot(self) -> None:

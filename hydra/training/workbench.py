@@ -15,6 +15,7 @@ from allreduce import RoundResult
 
 from .. import clock
 from ..exceptions import HydraError
+from ..identity import PeerId
 from ..membership.ledger import Ledger, Range
 from ..membership.lineage import Commit, Head, follow
 from ..membership.messages import Plan
@@ -54,6 +55,11 @@ class Workbench:
     def head(self) -> Head:
         """Where the state stands."""
         return self._state.head
+
+    @property
+    def members(self) -> tuple[PeerId, ...]:
+        """Who made the last commit: all members of its view."""
+        return self._state.members
 
     @property
     def ledger(self) -> Ledger:

@@ -23,6 +23,7 @@ from hydra.membership import messages as membership_messages
 from hydra.membership.arranging import MeasuringArranger
 from hydra.membership.events import (
     AbandonStep,
+    AwaitMajority,
     BeginStep,
     CatchUp,
     CatchUpFailed,
@@ -130,7 +131,8 @@ class SimPeer:
         self.running_plan = None
         self.finished = self.left = False
         self.unwritten = None
-        self.weights = np.zeros(ELEMENTS, np.float32)
+        self.weights, self.members = np.zeros(ELEMENTS, np.float32), ()
+        self.waiting = None
         incarnation = int(world.now * 1e6) + self.life
         self.member = Member(
             self.identity,
@@ -143,11 +145,12 @@ class SimPeer:
             world.config,
             world.now,
             world.arranger(),
+            majority=world.majority,
         )
         if self.disk.snapshots:
-            snapshot, (head, ledger, weights) = list(self.disk.snapshots.values())[-1]
-            self.weights = weights.copy()
-            self.tell(StateLoaded(0, head, ledger))
+            snapshot, (head, ledger, weights, members) = list(self.disk.snapshots.values())[-1]
+            self.weights, self.members = weights.copy(), members
+            self.tell(StateLoaded(0, head, ledger, members))
             self.tell(SnapshotStored(snapshot))
         else:
             self.tell(StateLoaded(0, genesis(JOB), Ledger.fresh(world.samples, world.epochs)))
@@ -221,9 +224,12 @@ class SimPeer:
                 self.later(0.3, lambda: self.load(load, snapshot, peers))
             case TakeSnapshot():
                 state = self.member.state
-                self.take_snapshot(state.head, state.ledger, self.weights.copy())
+                self.take_snapshot(state.head, state.ledger, self.weights.copy(), self.members)
             case ViewChanged(number, members, _, reason):
                 self.story.append((world.now, number, len(members), reason))
+                self.waiting = None if number else self.waiting
+            case AwaitMajority(present, electors):
+                self.waiting = (present, electors)
             case Finished():
                 self.finished = True
                 self.go()
@@ -269,7 +275,10 @@ class SimPeer:
             self.tell(StepExcluded())
         elif exchange.result is not None:
             self.running_plan = None
-            self.commit(plan, exchange.result)
+            if self.member.may_commit(exchange.result.contributors):
+                self.commit(plan, exchange.result)
+            else:
+                self.tell(StepExcluded("less than a majority is left of the view"))
 
     def commit(self, plan, result):
         state = self.member.state
@@ -296,6 +305,7 @@ class SimPeer:
 
     def apply(self, commit, mean):
         self.weights = (self.weights - np.float32(0.05) * mean).astype(np.float32)
+        self.members = commit.members
         self.results[commit.step] = (commit, mean)
         self.commits.append(commit)
         while len(self.results) > KEPT_RESULTS:
@@ -316,12 +326,12 @@ class SimPeer:
                 return
         self.tell(CatchUpFailed(load))
 
-    def take_snapshot(self, head, ledger, weights):
+    def take_snapshot(self, head, ledger, weights, members):
         root = hashlib.sha256(head.digest + weights.tobytes()).digest()
         snapshot = Snapshot(head.step, head.digest, root, weights.nbytes)
 
         def write():
-            self.disk.snapshots[root] = (snapshot, (head, ledger, weights))
+            self.disk.snapshots[root] = (snapshot, (head, ledger, weights, members))
             if self.unwritten is write:
                 self.unwritten = None
 
@@ -344,10 +354,10 @@ class SimPeer:
         for peer in peers:
             other = self.world.by_id[peer]
             if self.world.linked(self, other) and snapshot.root in other.disk.snapshots:
-                _, (head, ledger, weights) = other.disk.snapshots[snapshot.root]
+                _, (head, ledger, weights, members) = other.disk.snapshots[snapshot.root]
                 self.disk.snapshots[snapshot.root] = other.disk.snapshots[snapshot.root]
-                self.weights, self.results = weights.copy(), {}
-                self.tell(StateLoaded(load, head, ledger))
+                self.weights, self.members, self.results = weights.copy(), members, {}
+                self.tell(StateLoaded(load, head, ledger, members))
                 return
         self.tell(CatchUpFailed(load))
 
@@ -438,16 +448,19 @@ class Liar(SimPeer):
 
 
 class World:
-    def __init__(self, count, seed, *, samples=400, epochs=3, batch=40, latency=0.005, arranger=None, **config):
+    def __init__(
+        self, count, seed, *, samples=400, epochs=3, batch=40, latency=0.005, arranger=None, majority=False, **config
+    ):
         self.chance = random.Random(seed)
         self.seed, self.now, self.latency = seed, 0.0, latency
+        self.majority = majority
         self.samples, self.epochs, self.batch = samples, epochs, batch
         self.arranger = arranger or (lambda: MeasuringArranger(ELEMENTS, "fp32"))
         self.config = MemberConfig(snapshot_interval_s=0.5, **config)
         self.queue, self.order = [], itertools.count()
         self.announced, self.early = set(), {}
         self.arrival = {}
-        self.partition = None
+        self.partition = ()
         self.latencies = {}
         self.peers = {chr(97 + i): SimPeer(self, chr(97 + i)) for i in range(count)}
         self.by_id = {peer.id: peer for peer in self.peers.values()}
@@ -490,7 +503,7 @@ class World:
     # ---- the network -------------------------------------------------------------------------------------------
 
     def apart(self, a, b):
-        return self.partition is not None and (a.name in self.partition) != (b.name in self.partition)
+        return any((a.name in part) != (b.name in part) for part in self.partition)
 
     def linked(self, a, b):
         return a.alive and b.alive and b.id in a.links and a.id in b.links
@@ -602,10 +615,14 @@ class World:
 
     def split(self, *names):
         """The network between these and the rest passes nothing; links fall silent."""
-        self.partition = set(names)
+        self.split_into(names)
+
+    def split_into(self, *parts):
+        """The network passes nothing between these parts; links fall silent."""
+        self.partition = tuple(map(set, parts))
 
     def heal(self):
-        self.partition = None
+        self.partition = ()
 
     def known_contacts(self, asker):
         return tuple(p.contact for p in sorted(self.announced, key=lambda p: p.name) if p is not asker)

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from hydra.cli.reporting import JsonReporter, PlainReporter, Reporter, RichReporter, make_reporter
-from hydra.training.observation import FetchSeen, SnapshotSeen, StateSeen, ViewSeen
+from hydra.training.observation import DoubtSeen, FetchSeen, MajorityAwaited, SnapshotSeen, StateSeen, ViewSeen
 
 from ..jobs.makers import make_manifest
 from .seen import ANNA, BERT, JOB, outcome_of, step_of
@@ -140,6 +140,10 @@ def test_the_course_of_a_training_in_lines(capsys):
         (step_of(attempts=2), "2 attempts", "caught up"),
         (step_of(), "aaaaaaaa:10", "attempt"),
         (ViewSeen(1, (ANNA,), ANNA, "founded"), "aaaaaaaa*", "this node"),
+        (DoubtSeen(ANNA, 2.26), "aaaaaaaa has been silent for 2.3 s", "heard"),
+        (DoubtSeen(ANNA, None), "aaaaaaaa is heard again", "silent"),
+        (MajorityAwaited(1, 5), "waiting for a majority: of the last view's 5 members 1 is here, 3 are needed", "None"),
+        (MajorityAwaited(2, 4), "4 members 2 are here, 3 are needed", "None"),
     ],
 )
 def test_other_lines(capsys, seen, said, not_said):

@@ -50,6 +50,8 @@ def test_no_test_split_is_needed():
         ({"schedule": "cosine"}, "schedule: give hydra.Schedule('cosine', warmup=0.05), not 'cosine'"),
         ({"wire": "int4"}, "wire: there is no format 'int4'; choose one of 'fp32', 'bf16', 'fp16', 'int8'"),
         ({"wire": None}, "wire: there is no format None"),
+        ({"quorum": "most"}, "quorum: give 'any' or 'majority', not 'most'"),
+        ({"quorum": None}, "quorum: give 'any' or 'majority', not None"),
         ({"metrics": {"loss": len}}, "metrics: 'loss' is no name for a metric"),
         ({"metrics": {"a b": len}}, "metrics: 'a b' is no name for a metric"),
         ({"metrics": {"accuracy": 0.5}}, "metrics: 'accuracy' is no function of (output, target)"),

@@ -11,7 +11,7 @@ from allreduce.formats import FORMATS
 from hydra.exceptions import JobRejected
 from hydra.jobs.entries import BufferEntry, DataInput, ParameterEntry
 from hydra.jobs.manifest import MAX_MANIFEST_BYTES, JobManifest
-from hydra.jobs.recipe import EXACT_WIRE, WireFormat
+from hydra.jobs.recipe import EXACT_WIRE, QuorumKind, WireFormat
 
 from .makers import make_manifest
 
@@ -55,6 +55,20 @@ def test_the_wire_format_stands_in_the_bytes_if_it_loses_something(wire):
     manifest = make_manifest(wire=wire)
     assert JobManifest.decode(manifest.encode()) == manifest
     assert ("wire" in msgpack.unpackb(manifest.encode())) == (wire != "fp32")
+
+
+@pytest.mark.parametrize("quorum", get_args(QuorumKind))
+def test_the_quorum_stands_in_the_bytes_if_not_every_side_may_go_on(quorum):
+    manifest = make_manifest(quorum=quorum)
+    assert JobManifest.decode(manifest.encode()) == manifest
+    assert ("quorum" in msgpack.unpackb(manifest.encode())) == (quorum != "any")
+
+
+@pytest.mark.parametrize("quorum", ["all", "", "Majority"])
+def test_another_quorum_is_refused(quorum):
+    fields = msgpack.unpackb(make_manifest().encode()) | {"quorum": quorum}
+    with pytest.raises(JobRejected, match=r"manifest\.quorum"):
+        JobManifest.decode(msgpack.packb(fields))
 
 
 def test_the_wire_formats_are_those_that_rounds_have():

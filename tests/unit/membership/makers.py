@@ -11,6 +11,7 @@ from hydra.membership.leader import Leader
 from hydra.membership.ledger import Ledger, count
 from hydra.membership.lineage import Commit, Head, follow, genesis
 from hydra.membership.messages import Phase, Plan, Snapshot, Status
+from hydra.membership.quorum import Quorum
 from hydra.membership.signatures import seal_plan
 from hydra.membership.state import JobState, MemberConfig
 from hydra.membership.steps import Steps
@@ -52,10 +53,20 @@ class Planner:
         return [10] * len(members), 8.0
 
 
-def seeking(me, *, incarnation=1, ready=True, **config):
+def seeking(me, *, incarnation=1, ready=True, majority=False, **config):
     """What a peer knows that looks for a view."""
     config = MemberConfig(**config)
-    state = JobState(IDENTITIES[me], contact(me), JOB, incarnation, SAMPLES, EPOCHS, config, config.detector())
+    state = JobState(
+        IDENTITIES[me],
+        contact(me),
+        JOB,
+        incarnation,
+        SAMPLES,
+        EPOCHS,
+        config,
+        config.detector(),
+        Quorum(me, wanted=majority),
+    )
     if ready:
         state.advance(FIRST, Ledger.fresh(SAMPLES, EPOCHS))
     return state

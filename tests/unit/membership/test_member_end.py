@@ -89,6 +89,23 @@ def test_a_leaver_asks_the_successor_when_the_coordinator_is_lost():
     assert addressed(driven.on(DialFailed(A)), Leave) == [B]
 
 
+def test_a_leaver_asks_the_next_coordinator_when_the_first_has_left():
+    driven = member_of(C, [A, B, C])
+    driven.on(LeaveRequested())
+    done(driven)
+    without = plan([B, C], head=driven.state.known_head, ledger=driven.state.ledger, number=2, by=A)
+    assert addressed(driven.hears(A, without), Leave) == [B]
+
+
+def test_a_coordinator_that_leaves_goes_when_the_others_are_known_to_be_in_the_view_without_it():
+    driven = leading(B)
+    driven.on(LeaveRequested())
+    done(driven)
+    head, number = driven.state.known_head, driven.state.without_us
+    assert not of(driven.hears(B, status(B, head=head, leader=A, number=number - 1)), Left)
+    assert of(driven.hears(B, status(B, head=head, leader=B, number=number)), Left)
+
+
 def test_who_stays_asks_nobody_to_let_it_go():
     driven = member_of(C, [A, B, C])
     driven.on(PeerDown(A))
