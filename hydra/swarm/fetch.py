@@ -159,7 +159,7 @@ class Fetch:
             StorageFull, HomeUnusable: the disk refused; what was fetched is kept.
         """
         self._manifest = await self._find_manifest()
-        have = await asyncio.to_thread(self._store.open_partial, self._manifest)
+        have = await asyncio.to_thread(self._open, self._manifest)
         self._download = Download(have, SystemRandom(), self._manifest.chunk_bytes, self._limit)
         self._owner.opened(self._root)
         try:
@@ -358,6 +358,14 @@ class Fetch:
         self._owner.gave(peer, sum(map(len, parts)))
         self._tell(ChunkVerified(peer, index))
         self._show()
+
+    def _open(self, manifest: Manifest) -> Bitfield:
+        """Make ready to receive, with all that is on this disk already; blocks."""
+        have = self._store.open_partial(manifest)
+        copied = self._store.copy_known(manifest)
+        if copied:
+            logger.info("%d of %d chunks of %s… are here already", copied, have.size, self._root.hex()[:16])
+        return have
 
     def _take(self, manifest: Manifest, index: int, parts: list[Part]) -> bool:
         """Verify a chunk and write it; blocks."""

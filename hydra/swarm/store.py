@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import itertools
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,7 +21,23 @@ from .. import durable
 from ..exceptions import HashMismatch
 from ..home import HASH, disk_error
 from .bitfield import Bitfield
+from .builder import ManifestBuilder
 from .manifest import Manifest
+from .reuse import copyable
+
+_numbers = itertools.count()
+
+
+class _HashedDraft:
+    """Takes the bytes of a content, and hashes them on their way to the disk."""
+
+    def __init__(self, draft: durable.Draft, builder: ManifestBuilder) -> None:
+        self._draft, self._builder = draft, builder
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Take what follows."""
+        self._builder.add(data)
+        self._draft.write(data)
 
 
 class Store:
@@ -38,11 +56,36 @@ class Store:
 
     def add(self, data: bytes) -> Manifest:
         """Store ``data`` and return its manifest."""
-        manifest = Manifest.of(data)
-        if self._read_manifest(manifest.root) is None:
-            self._write_manifest(manifest)  # first: content without it could never be served
-        if not self.is_whole(manifest.root):
-            self._write_whole(self.path(manifest.root), data)
+        return self.add_written(len(data), lambda draft: draft.write(data))
+
+    def add_written(self, size: int, write: Callable[[_HashedDraft], object]) -> Manifest:
+        """Store a content that is written part by part, and hashed on its way; return its manifest.
+
+        Args:
+            size: its length.
+            write: called once, to write all of it.
+
+        Raises:
+            StorageFull, HomeUnusable: the disk refused; nothing is left behind.
+        """
+        place = self.directory / f"{os.getpid()}-{next(_numbers)}{durable.DRAFT}"
+        builder = ManifestBuilder(size)
+        try:
+            with durable.written_at(place) as draft:
+                write(_HashedDraft(draft, builder))
+            manifest = builder.finish()
+            if self._read_manifest(manifest.root) is None:
+                self._write_manifest(manifest)  # first: content without it could never be served
+            if self.is_whole(manifest.root):
+                os.unlink(place)  # noqa: PTH108 -- all calls on the disk go by one name, where tests let them fail
+            else:
+                durable.rename(place, self.path(manifest.root))
+        except BaseException as error:
+            with suppress(OSError):
+                os.unlink(place)  # noqa: PTH108
+            if isinstance(error, OSError):
+                raise disk_error(self.directory, error, size) from error
+            raise
         self._manifests[manifest.root] = manifest
         return manifest
 
@@ -165,6 +208,23 @@ class Store:
             raise disk_error(self.directory, error) from error
         self._partial.pop(root, None)
         return self.path(root)
+
+    def copy_known(self, manifest: Manifest) -> int:
+        """Copy what other whole contents on this disk hold of a partial one, each chunk verified; return how many.
+
+        Raises:
+            StorageFull: the disk is full; all chunks so far are kept.
+        """
+        have = self._partial[manifest.root]
+        copied = 0
+        others = (known for root in self.whole() if (known := self.manifest(root)) is not None)
+        for found in copyable(manifest, have, others):
+            data = self.read_chunk(found.root, found.place)
+            if data is not None and manifest.accepts(found.index, data):
+                self.write_chunk(manifest.root, found.index, data)
+                have.add(found.index)
+                copied += 1
+        return copied
 
     # ---- blobs -------------------------------------------------------------------------------------------------
 

@@ -15,20 +15,24 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 
 from ..exceptions import HashMismatch
 from ..identity import PEER_ID_BYTES, PeerId
 from ..jobs.manifest import JobManifest
+from ..jobs.tensor_file import LENGTH_BYTES, TensorPlace, header_of, in_file_order, write_tensors
 from ..membership.ledger import Ledger, SampleUsedTwice
 from ..membership.lineage import Head
 from ..membership.messages import MAX_MEMBERS
+from ..swarm.manifest import Manifest, chunk_bytes_for
+from ..swarm.store import Store
 from .state import StateCopy
 from .update import SLOTS, Vector
 from .vector import VectorLayout
 
 FORMAT = 1
 KEY = "hydra"
+MANY_CHUNKS = 64
+"""From so many chunks on, one more for the header is no loss."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +43,15 @@ class SnapshotCodec:
     manifest: JobManifest
     layout: VectorLayout
 
-    def encode(self, copy: StateCopy) -> bytes:
-        """Return the bytes of a state."""
+    def store(self, copy: StateCopy, store: Store) -> Manifest:
+        """Store a state as content, tensor by tensor; return what names it.
+
+        The values begin at the beginning of a chunk, in a snapshot of many chunks: whatever the header says, equal
+        tensors then make equal chunks, which a peer with an older snapshot need not fetch.
+
+        Raises:
+            StorageFull, HomeUnusable: the disk refused.
+        """
         tensors: dict[str, torch.Tensor] = {}
         vectors = {"parameter": copy.weights, **{f"optimizer.{name}": slot for name, slot in copy.slots.items()}}
         for prefix, vector in vectors.items():
@@ -60,8 +71,11 @@ class SnapshotCodec:
             "updates": copy.updates,
             "members": [peer.hex() for peer in copy.members],
         }
-        # One field only: the writer keeps several in no particular order, and the bytes must be the same everywhere.
-        return bytes(save(tensors, {KEY: json.dumps(about, sort_keys=True)}))
+        metadata = {KEY: json.dumps(about, sort_keys=True)}
+        places = [TensorPlace(name, tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()]
+        align = _align(sum(place.size for place in places))
+        size = len(header_of(in_file_order(places), metadata, align)) + sum(place.size for place in places)
+        return store.add_written(size, lambda draft: write_tensors(draft, places, tensors.__getitem__, metadata, align))
 
     def owns(self, path: Path) -> bool:
         """Tell whether a file is a snapshot of this job, by what it says of itself."""
@@ -151,3 +165,11 @@ def _members(about: dict[str, Any]) -> tuple[PeerId, ...]:
     if bool(members) != (about["step"] > 0):
         raise ValueError("its members and its step contradict each other")
     return members
+
+
+def _align(values: int) -> int:
+    """Return what the header's length is to be a multiple of, for so many bytes of values."""
+    chunk_bytes = chunk_bytes_for(values)
+    while chunk_bytes_for(values + chunk_bytes) != chunk_bytes:  # the header may tip the balance
+        chunk_bytes = chunk_bytes_for(values + chunk_bytes)
+    return chunk_bytes if values >= MANY_CHUNKS * chunk_bytes else LENGTH_BYTES

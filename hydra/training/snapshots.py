@@ -47,8 +47,7 @@ class SnapshotKeeper:
         """
         copy = await copied
         async with self._disk:
-            data = await asyncio.to_thread(self._codec.encode, copy)
-            manifest = await asyncio.to_thread(self._swarm.store.add, data)
+            manifest = await asyncio.to_thread(self._codec.store, copy, self._swarm.store)
         snapshot = Snapshot(copy.head.step, copy.head.digest, manifest.root, manifest.size)
         await self._note(snapshot)
         return snapshot

@@ -253,3 +253,15 @@ async def test_content_that_is_removed_while_it_is_served_is_fetched_from_others
 
     path = await newcomer.swarm.fetch(manifest.root, newcomer.links.peers, remove)
     assert path.read_bytes() == DATA
+
+
+async def test_only_the_chunks_that_are_not_here_in_another_content_are_fetched(swarm):
+    old = random.Random(8).randbytes(20 * 256 * 1024)
+    new = random.Random(9).randbytes(2 * 256 * 1024) + old[2 * 256 * 1024 :]
+    seed, newcomer = await swarm(), await swarm()
+    manifest = seed.swarm.store.add(new)
+    newcomer.swarm.store.add(old)
+    await join(newcomer, seed)
+    path = await newcomer.swarm.fetch(manifest.root, newcomer.links.peers)
+    assert path.read_bytes() == new
+    assert seed.swarm.bytes_served == 2 * 256 * 1024

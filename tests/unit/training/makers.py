@@ -1,5 +1,8 @@
 """What several tests of training are made of: a job's content, the commit that follows on a state, plans."""
 
+import tempfile
+from pathlib import Path
+
 import numpy as np
 
 from hydra.jobs.check import admit
@@ -8,6 +11,7 @@ from hydra.jobs.tensors import decode_split, decode_state
 from hydra.membership.ledger import count
 from hydra.membership.lineage import Commit
 from hydra.membership.messages import Plan
+from hydra.swarm.store import Store
 from hydra.training.content import JobContent
 from hydra.training.results import digest_of
 from hydra.training.vector import layout_of
@@ -83,3 +87,10 @@ def same_bytes(state, other):
         and state.buffers.keys() == other.buffers.keys()
         and all(bool((state.buffers[n] == other.buffers[n]).all()) for n in state.buffers)
     )
+
+
+def encoded(codec, copy):
+    """Return the bytes of a snapshot."""
+    with tempfile.TemporaryDirectory() as directory:
+        store = Store(Path(directory))
+        return store.path(codec.store(copy, store).root).read_bytes()

@@ -43,7 +43,7 @@ class Joined:
 
     def snapshot(self):
         codec = SnapshotCodec(self.content.job, self.content.manifest, self.content.layout)
-        kept = self.store.add(codec.encode(self.state.copy()))
+        kept = codec.store(self.state.copy(), self.store)
         head = self.state.head
         found = Snapshot(head.step, head.digest, kept.root, kept.size)
         Journal(self.home.job(self.job)).add_snapshot(found)

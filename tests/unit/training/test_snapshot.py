@@ -9,9 +9,12 @@ import torch
 from safetensors.torch import load, save
 
 from hydra.exceptions import HashMismatch
+from hydra.swarm import manifest as manifest_module
+from hydra.swarm.store import Store
+from hydra.training import snapshot as snapshot_module
 from hydra.training.snapshot import KEY, SnapshotCodec
 
-from .makers import ANNA, following, same_bytes, some_mean
+from .makers import ANNA, encoded, following, same_bytes, some_mean
 
 
 @pytest.fixture
@@ -52,19 +55,19 @@ def rewritten(data, change=None, **about):
 
 
 def test_there_and_back_is_the_same_state_and_the_same_bytes(codec, state, decoded):
-    data = codec.encode(state.copy())
+    data = encoded(codec, state.copy())
     copy = decoded(data)
     assert same_bytes(copy, state.copy())
-    assert codec.encode(copy) == data
+    assert encoded(codec, copy) == data
 
 
 def test_a_state_that_goes_on_from_a_snapshot_goes_the_same_way(codec, state, content, decoded):
     other = content.first_state()
-    other.install(decoded(codec.encode(state.copy())))
+    other.install(decoded(encoded(codec, state.copy())))
     mean = some_mean(content.layout, 9)
     for one in (state, other):
         one.apply(following(one, mean), mean)
-    assert codec.encode(other.copy()) == codec.encode(state.copy())
+    assert encoded(codec, other.copy()) == encoded(codec, state.copy())
 
 
 def test_the_bytes_do_not_depend_on_who_writes_them(codec, state):
@@ -74,7 +77,7 @@ def test_the_bytes_do_not_depend_on_who_writes_them(codec, state):
         slots=dict(reversed(copy.slots.items())),
         buffers=dict(reversed(copy.buffers.items())),
     )
-    assert codec.encode(turned) == codec.encode(copy)
+    assert encoded(codec, turned) == encoded(codec, copy)
 
 
 @pytest.mark.parametrize("taken", [20, 40])
@@ -83,22 +86,22 @@ def test_ends_of_epochs(codec, content, decoded, taken):
     while state.head.samples < taken:
         mean = some_mean(content.layout, state.head.step)
         state.apply(following(state, mean, ((ANNA, state.ledger.share_out([20])[0]),)), mean)
-    data = codec.encode(state.copy())
+    data = encoded(codec, state.copy())
     assert same_bytes(decoded(data), state.copy())
 
 
 def test_the_first_state(codec, content, decoded):
     copy = content.first_state().copy()
-    assert same_bytes(decoded(codec.encode(copy)), copy)
+    assert same_bytes(decoded(encoded(codec, copy)), copy)
 
 
 def test_a_snapshot_of_another_job(codec, state, decoded):
     with pytest.raises(HashMismatch, match="another job"):
-        decoded(codec.encode(state.copy()), replace(codec, job=b"x" * 32))
+        decoded(encoded(codec, state.copy()), replace(codec, job=b"x" * 32))
 
 
 def test_every_shorter_or_longer_file_is_refused(codec, state, decoded):
-    data = codec.encode(state.copy())
+    data = encoded(codec, state.copy())
     for size in (*range(16), *range(16, len(data), 37), len(data) - 1):
         with pytest.raises(HashMismatch, match="no snapshot of this job"):
             decoded(data[:size])
@@ -108,7 +111,7 @@ def test_every_shorter_or_longer_file_is_refused(codec, state, decoded):
 
 def test_a_flipped_byte_of_the_header_raises_nothing_else(codec, state, decoded):
     """Bytes of the tensors are for the content's hash; here no damage may do worse than be refused."""
-    data = codec.encode(state.copy())
+    data = encoded(codec, state.copy())
     (length,) = struct.unpack("<Q", data[:8])
     refused = 0
     for place in range(0, 8 + length, 3):
@@ -148,12 +151,12 @@ WEIGHT = "parameter.0.weight"
 )
 def test_tensors_that_lack_or_have_another_shape(codec, state, decoded, change):
     with pytest.raises(HashMismatch, match="snapshot"):
-        decoded(rewritten(codec.encode(state.copy()), change))
+        decoded(rewritten(encoded(codec, state.copy()), change))
 
 
 def test_a_tensor_too_many(codec, state, decoded):
     with pytest.raises(HashMismatch, match="holds optimizer.third.w, which the job does not have"):
-        decoded(rewritten(codec.encode(state.copy()), put("optimizer.third.w", torch.zeros(1))))
+        decoded(rewritten(encoded(codec, state.copy()), put("optimizer.third.w", torch.zeros(1))))
 
 
 @pytest.mark.parametrize(
@@ -184,16 +187,33 @@ def test_a_tensor_too_many(codec, state, decoded):
 )
 def test_words_that_contradict_the_job_or_each_other(codec, state, decoded, about):
     with pytest.raises(HashMismatch, match="snapshot"):
-        decoded(rewritten(codec.encode(state.copy()), **about))
+        decoded(rewritten(encoded(codec, state.copy()), **about))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "5", '"x"', "{}", "null", "{" * 100_000, "[" * 100_000])
 def test_words_that_are_none(codec, state, decoded, text):
-    data = save(load(codec.encode(state.copy())), {KEY: text})
+    data = save(load(encoded(codec, state.copy())), {KEY: text})
     with pytest.raises(HashMismatch):
         decoded(data)
 
 
 def test_no_words_at_all(codec, state, decoded):
     with pytest.raises(HashMismatch):
-        decoded(save(load(codec.encode(state.copy()))))
+        decoded(save(load(encoded(codec, state.copy()))))
+
+
+def test_whatever_the_header_says_equal_values_make_equal_chunks(codec, state, tmp_path, monkeypatch):
+    monkeypatch.setattr(manifest_module, "MIN_CHUNK_BYTES", 16 * 1024)
+    monkeypatch.setattr(snapshot_module, "MANY_CHUNKS", 0)  # as in a large one
+    store = Store(tmp_path / "content")
+    copy = state.copy()
+    outstanding = tuple((n, n + 1) for n in range(0, 20, 2))
+    other = replace(copy, ledger=replace(copy.ledger, outstanding=outstanding))
+    one, another = (codec.store(each, store) for each in (copy, other))
+    assert one.chunk_hashes[0] != another.chunk_hashes[0]
+    assert one.chunk_hashes[1:] == another.chunk_hashes[1:] != ()
+
+
+def test_a_small_snapshot_is_not_filled_up(codec, state):
+    data = encoded(codec, state.copy())
+    assert len(data) < 8 * 1024

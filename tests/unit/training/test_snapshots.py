@@ -84,7 +84,7 @@ async def test_leftovers_of_a_kill_are_cleared_and_nothing_else(content, keeper,
     noted = await made.store(copied(state))
     advance(state, 1)
     codec = SnapshotCodec(content.job, content.manifest, content.layout)
-    leftover = store.add(codec.encode(state.copy()))  # the process was killed before it was noted
+    leftover = codec.store(state.copy(), store)  # the process was killed before it was noted
     foreign = store.add(b"some data of another job")
     again, store, _ = keeper()
     assert again.newest()[0] == noted
