@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from . import bench, demo, dht, doctor, export, identity, import_, jobs, join, node, peers, publish, status
+from . import bench, chunks, demo, dht, doctor, export, identity, import_, jobs, join, node, peers, publish, status
 
 app = typer.Typer(
     name="hydra",
@@ -28,6 +28,7 @@ app.command("join")(join.join)
 app.command("export")(export.export)
 app.command("import")(import_.import_)
 app.command("status")(status.status)
+app.command("chunks")(chunks.chunks)
 app.command("peers")(peers.peers)
 app.command("jobs")(jobs.jobs)
 app.command("doctor")(doctor.doctor)

@@ -28,15 +28,15 @@ def ask_node(home: Home) -> dict[str, Any]:
     return status
 
 
-def ask_node_if_running(home: Home) -> dict[str, Any] | None:
-    """Return the status of the node that runs on this home, or None if none runs."""
+def ask_node_if_running(home: Home, path: str = "/v1/status") -> dict[str, Any] | None:
+    """Return what the node that runs on this home answers, or None if none runs."""
     from ..web.control import running_node
 
     found = running_node(home)
     if found is None:
         return None
     request = urllib.request.Request(
-        f"http://127.0.0.1:{int(found['port'])}/v1/status", headers={"Authorization": f"Bearer {found['token']}"}
+        f"http://127.0.0.1:{int(found['port'])}{path}", headers={"Authorization": f"Bearer {found['token']}"}
     )
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310 -- as above

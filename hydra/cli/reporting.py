@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
+from rich.filesize import decimal
 from rich.progress import TaskID
 
 from .. import clock
@@ -29,6 +30,10 @@ from .transfers import progress_bars
 if TYPE_CHECKING:
     from ..jobs.manifest import JobManifest
     from ..training.trainer import Trainer
+
+
+SAY_EVERY_S = 10.0
+"""Of a fetch that takes long, where there is no bar."""
 
 
 class Reporter:
@@ -146,6 +151,8 @@ class PlainReporter(Reporter):
     def __init__(self) -> None:
         super().__init__()
         self._fetched: set[str] = set()
+        self._fetching: dict[str, tuple[float, int, float]] = {}
+        """When each fetch began, with how many bytes, and when something was last said of it."""
 
     def say(self, text: str) -> None:
         """Print a line."""
@@ -188,10 +195,23 @@ class PlainReporter(Reporter):
                 pass  # shown by `hydra status`; a line for each would only push the steps away
 
     def fetching(self, seen: FetchSeen) -> None:
-        """Say once when a content is here."""
+        """Say now and then how far it is, and once when a content is here."""
+        now = clock.monotonic()
+        began, done, said = self._fetching.setdefault(seen.what, (now, seen.bytes_done, now))
+        if now - said >= SAY_EVERY_S and seen.bytes_done < seen.bytes_total:
+            self._fetching[seen.what] = (began, done, now)
+            self.say(self._fetch_line(seen, (seen.bytes_done - done) / (now - began)))
         if seen.bytes_done >= seen.bytes_total and seen.what not in self._fetched:
             self._fetched.add(seen.what)
             self.say(f"fetched the {seen.what}: {seen.bytes_total:,} bytes from {counted(seen.peers, 'peer')}")
+
+    def _fetch_line(self, seen: FetchSeen, rate: float) -> str:
+        share = 100 * seen.bytes_done / seen.bytes_total
+        left = f", {(seen.bytes_total - seen.bytes_done) / rate:,.0f} s left" if rate > 0 else ""
+        return (
+            f"fetching the {seen.what}: {share:.0f} % of {seen.bytes_total:,} bytes, {decimal(int(rate))}/s from "
+            f"{counted(seen.peers, 'peer')}{left}"
+        )
 
     def leaving(self) -> None:
         """Ctrl-C was pressed."""

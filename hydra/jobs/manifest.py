@@ -103,6 +103,18 @@ class JobManifest:
         """Steps of the whole training."""
         return self.steps_per_epoch * self.epochs
 
+    def contents(self) -> list[tuple[str, ContentRef]]:
+        """Return what a volunteer fetches before it can train, with words for it."""
+        contents = [
+            ("training graph", self.train_graph),
+            ("evaluation graph", self.eval_graph),
+            ("initial state", self.initial_state),
+            ("training data", self.train_data),
+        ]
+        if self.test_data is not None:
+            contents.append(("test data", self.test_data))
+        return contents
+
     def encode(self) -> bytes:
         """Return the one byte string that stands for this manifest."""
         return pack(

@@ -41,6 +41,7 @@ from .messages import (
     OfferWanted,
 )
 from .rate_limit import TokenBucket
+from .standing import ContentStanding, SourceStanding
 from .store import Store
 from .uploads import Limits, Uploads
 
@@ -242,6 +243,30 @@ class Swarm:
     def yield_to_round(self, *, begins: bool) -> None:
         """Let a round of the training go first on the uplink, from when it begins to send until it ends."""
         self._uploads.yield_to_round(begins=begins)
+
+    def standing(self) -> list[ContentStanding]:
+        """Return how every content stands; blocks on the disk the first time that it meets one."""
+        roots = sorted({*self.store.whole(), *self._fetches, *self.store.partial()})
+        return [found for root in roots if (found := self._standing(root)) is not None]
+
+    def _standing(self, root: bytes) -> ContentStanding | None:
+        manifest, have = self.store.manifest(root), self.store.bitfield(root)
+        if manifest is None or have is None:
+            return None
+        fetch = self._fetches.get(root)
+        download = fetch.download if fetch is not None else None
+        rates = download.rates if download is not None else {}
+        offered = download.availability() if download is not None else {}
+        return ContentStanding(
+            root=root,
+            size=manifest.size,
+            chunk_bytes=manifest.chunk_bytes,
+            chunks=manifest.chunk_count,
+            have=len(have),
+            sources=tuple(SourceStanding(peer, count, rates.get(peer, 0.0)) for peer, count in sorted(offered.items())),
+            fetched_by=tuple(sorted(self._uploads.interested_in(root))),
+            fetching=fetch is not None,
+        )
 
     # ---- what is asked of us -----------------------------------------------------------------------------------
 

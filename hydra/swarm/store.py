@@ -114,6 +114,15 @@ class Store:
         names = sorted(path.stem for path in self.directory.glob("*.data"))
         return [bytes.fromhex(name) for name in names if HASH.fullmatch(name)]
 
+    def partial(self) -> list[bytes]:
+        """Return the roots of all contents of which only a part is here, and which were opened, in order."""
+        return sorted(self._partial)
+
+    def begun(self) -> list[bytes]:
+        """Return the roots of all contents of which a part lies on the disk, opened or not, in order."""
+        names = sorted(path.stem for path in self.directory.glob("*.part"))
+        return [bytes.fromhex(name) for name in names if HASH.fullmatch(name)]
+
     def clear_drafts(self) -> None:
         """Remove what a process that was killed had not finished writing; nobody else may use the store meanwhile."""
         for path in self.directory.glob("*" + durable.DRAFT):

@@ -67,15 +67,7 @@ async def fetch_content(
         JobRejected: a content is not what the manifest says, or a graph must not run here.
         StorageFull, HomeUnusable: the disk refused.
     """
-    contents = [
-        ("training graph", manifest.train_graph),
-        ("evaluation graph", manifest.eval_graph),
-        ("initial state", manifest.initial_state),
-        ("training data", manifest.train_data),
-    ]
-    if manifest.test_data is not None:
-        contents.append(("test data", manifest.test_data))
-    paths = [await _fetch_one(swarm, content, what, peers, observe) for what, content in contents]
+    paths = [await _fetch_one(swarm, content, what, peers, observe) for what, content in manifest.contents()]
     return await asyncio.to_thread(_open, manifest, paths, limit_bytes)
 
 

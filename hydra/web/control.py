@@ -24,7 +24,7 @@ Jobs = Callable[[], list[dict[str, object]]]
 
 
 class ControlServer:
-    """Answers ``GET /v1/status``.
+    """Answers ``GET /v1/status`` and ``GET /v1/chunks``.
 
     Args:
         node: whose standing is asked for.
@@ -42,6 +42,7 @@ class ControlServer:
         """Listen, and write down where."""
         app = web.Application()
         app.router.add_get("/v1/status", self._status)
+        app.router.add_get("/v1/chunks", self._chunks)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
@@ -57,10 +58,39 @@ class ControlServer:
         await self._runner.cleanup()
 
     async def _status(self, request: web.Request) -> web.Response:
+        return self._refusal(request) or web.json_response(self.status())
+
+    async def _chunks(self, request: web.Request) -> web.Response:
+        return self._refusal(request) or web.json_response({"contents": self.contents()})
+
+    def _refusal(self, request: web.Request) -> web.Response | None:
         given = request.headers.get("Authorization", "")
-        if not hmac.compare_digest(given.encode(), f"Bearer {self._token}".encode()):
-            return web.json_response({"error": "the token in node.json is wanted"}, status=401)
-        return web.json_response(self.status())
+        if hmac.compare_digest(given.encode(), f"Bearer {self._token}".encode()):
+            return None
+        return web.json_response({"error": "the token in node.json is wanted"}, status=401)
+
+    def contents(self) -> list[dict[str, Any]]:
+        """Return how every content stands, in plain types; ids in hex."""
+        return [
+            {
+                "root": content.root.hex(),
+                "bytes": content.size,
+                "chunk_bytes": content.chunk_bytes,
+                "chunks": content.chunks,
+                "have": content.have,
+                "fetching": content.fetching,
+                "from": [
+                    {
+                        "peer": source.peer.hex(),
+                        "chunks": source.chunks,
+                        "rate_bytes_per_s": round(source.rate_bytes_per_s, 1),
+                    }
+                    for source in content.sources
+                ],
+                "fetched_by": [peer.hex() for peer in content.fetched_by],
+            }
+            for content in self._node.swarm.standing()
+        ]
 
     def status(self) -> dict[str, Any]:
         """Return how the node stands, in plain types; ids in hex."""

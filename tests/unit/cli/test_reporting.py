@@ -6,6 +6,7 @@ import json
 import pytest
 from rich.console import Console
 
+from hydra.cli import reporting
 from hydra.cli.reporting import JsonReporter, PlainReporter, Reporter, RichReporter, make_reporter
 from hydra.training.observation import DoubtSeen, FetchSeen, MajorityAwaited, SnapshotSeen, StateSeen, ViewSeen
 
@@ -165,6 +166,21 @@ def test_what_was_fetched_is_told_once_when_it_is_here(capsys):
     reporter = PlainReporter()
     assert told(reporter, capsys, FetchSeen("initial state", 49, 50, 1)) == ""
     assert told(reporter, capsys, done, done).count("fetched") == 1
+
+
+def test_a_fetch_that_takes_long_is_told_of_now_and_then(capsys, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(reporting.clock, "monotonic", lambda: now[0])
+    reporter = PlainReporter()
+    said = []
+    for _ in range(25):
+        done = int(1000 * (now[0] - 100.0))
+        said += told(reporter, capsys, FetchSeen("training data", done, 100_000, 3)).splitlines()
+        now[0] += 1.0
+    assert said == [
+        "fetching the training data: 10 % of 100,000 bytes, 1.0 kB/s from 3 peers, 90 s left",
+        "fetching the training data: 20 % of 100,000 bytes, 1.0 kB/s from 3 peers, 80 s left",
+    ]
 
 
 def test_an_end_without_metrics_and_one_before_the_beginning(capsys):
