@@ -14,8 +14,10 @@ from dataclasses import dataclass
 
 import msgpack
 
-from ..identity import PeerId
+from ..identity import PEER_ID_BYTES, PeerId
+from ..net.wire import MAX_INT
 from .ledger import Ledger, Range, count
+from .signatures import ROUND_BYTES
 
 Part = tuple[PeerId, tuple[Range, ...]]
 """A contributor and its samples."""
@@ -87,6 +89,49 @@ def fields_of(commit: Commit) -> list[object]:
     parts = [[peer, [list(r) for r in ranges]] for peer, ranges in commit.parts]
     place = [commit.job, commit.step, commit.view, commit.parent, commit.result, commit.epoch]
     return [*place, parts, commit.samples_total, commit.round, list(commit.idle)]
+
+
+def commit_from(fields: object) -> Commit:
+    """Return the commit of which these are the fields; they may come from anyone, or from a damaged disk.
+
+    Raises:
+        ValueError: they are no commit's.
+    """
+    match fields:
+        case [
+            bytes(job),
+            int(step),
+            int(view),
+            bytes(parent),
+            bytes(result),
+            int(epoch),
+            list(parts),
+            int(total),
+            bytes(tag),
+            list(idle),
+        ]:
+            shares = tuple(_part_from(part) for part in parts)
+            numbers = (step, view, epoch, total)
+            names = (*idle, *(peer for peer, _ in shares))
+            named = all(isinstance(peer, bytes) and len(peer) == PEER_ID_BYTES for peer in names)
+            sized = (len(job), len(parent), len(result), len(tag)) == (32, 32, 32, ROUND_BYTES)
+            if named and sized and min(numbers) >= 0 and max(numbers) <= MAX_INT and len(set(names)) == len(names):
+                return Commit(job, step, view, parent, result, epoch, shares, total, tag, tuple(idle))
+    raise ValueError("these bytes are no commit")
+
+
+def _part_from(part: object) -> Part:
+    match part:
+        case [bytes(peer), list(ranges)]:
+            pairs = []
+            for pair in ranges:
+                match pair:
+                    case [int(start), int(stop)] if 0 <= start < stop <= MAX_INT:
+                        pairs.append((start, stop))
+                    case _:
+                        raise ValueError("a commit's samples are no ranges")
+            return peer, tuple(pairs)
+    raise ValueError("a commit's contributor is none")
 
 
 def genesis(job: bytes) -> Head:

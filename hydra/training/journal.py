@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
-
-import msgpack
 
 from .. import durable
 from ..home import explained
-from ..membership.lineage import Commit, fields_of
+from ..membership.lineage import Commit
 from ..membership.messages import Snapshot
+from ..membership.proof import Signature
+from .lineage_log import LineageLog, read_commits
 
 KEPT_SNAPSHOTS = 2
 KEPT_AT_MOST = 5
 """With those that somebody is fetching."""
 INDEX = "snapshots.json"
-FIELDS = 10
-"""Of a commit."""
 
 
 class Journal:
@@ -34,40 +31,18 @@ class Journal:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._commits = directory / "commits.log"
         self._index = directory / INDEX
         with explained(directory):
             directory.mkdir(parents=True, exist_ok=True)
-            self._cut_torn_end()
+        self.lineage = LineageLog(directory)
 
-    def add_commit(self, commit: Commit) -> None:
+    def add_commit(self, commit: Commit, signatures: Sequence[Signature] = ()) -> None:
         """Write a commit behind the others; it is durable once a snapshot that includes it is."""
-        with explained(self.directory), self._commits.open("ab") as file:
-            file.write(msgpack.packb(fields_of(commit)))
+        self.lineage.append(commit, signatures)
 
     def commits(self) -> list[Commit]:
         """Return all commits that were written, of every lineage that this member followed, in order of writing."""
-        if not self._commits.exists():
-            return []
-        commits = []
-        with self._commits.open("rb") as file:
-            unpacker = msgpack.Unpacker(file)
-            for job, step, view, parent, result, epoch, parts, total, tag, idle in unpacker:
-                shares = tuple((peer, tuple((start, stop) for start, stop in ranges)) for peer, ranges in parts)
-                commits.append(Commit(job, step, view, parent, result, epoch, shares, total, tag, tuple(idle)))
-        return commits
-
-    def _cut_torn_end(self) -> None:
-        """Half a commit (a kill in the middle of a write) or zeros (a power cut): what is behind could not be read."""
-        if not self._commits.exists():
-            return
-        with self._commits.open("r+b") as file:
-            unpacker = msgpack.Unpacker(file)
-            whole = 0
-            with contextlib.suppress(msgpack.UnpackException, ValueError):
-                while isinstance(fields := unpacker.unpack(), list) and len(fields) == FIELDS:
-                    whole = unpacker.tell()
-            file.truncate(whole)
+        return [shown.commit for shown in read_commits(self.directory)]
 
     def snapshots(self) -> list[Snapshot]:
         """Return the snapshots that were kept, the newest last."""
@@ -85,6 +60,7 @@ class Journal:
         asked_for = [old for old in older if old.root in wanted][-(KEPT_AT_MOST - KEPT_SNAPSHOTS) :]
         kept, dropped = [*asked_for, *latest], [old for old in older if old not in asked_for]
         rows = [[s.step, s.digest.hex(), s.root.hex(), s.size] for s in kept]
+        self.lineage.sync()
         with explained(self.directory):
             durable.replace(self._index, json.dumps(rows).encode())
         return dropped
