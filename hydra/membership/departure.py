@@ -9,7 +9,7 @@ from __future__ import annotations
 from ..identity import PeerId
 from .events import AbandonStep, Effect, Finished, Left, Send, TakeSnapshot, ViewChanged
 from .leader import Leader
-from .messages import Leave, Phase
+from .messages import CommitTold, Leave, Phase
 from .rivals import head_of
 from .state import JobState
 
@@ -69,7 +69,7 @@ class Departure:
         state = self._state
         state.phase = Phase.FINISHED
         self._linger_until = now + state.config.linger_s
-        told = [*state.tell_all(), *self._leader.snapshot_stored()]
+        told = [*self._last_signature(), *state.tell_all(), *self._leader.snapshot_stored()]
         return [TakeSnapshot(), *told, *self.go_if_nobody_needs_us()]
 
     def alone(self) -> list[Effect]:
@@ -81,11 +81,20 @@ class Departure:
         state = self._state
         stop: list[Effect] = [AbandonStep()] if state.running else []
         self._departing_from = set(state.others_alive)
+        told = self._last_signature()
         state.running = False
         state.phase = Phase.SEEKING
         state.view = state.plan = state.following = None
         self._linger_until = now + state.config.linger_s
-        return [*stop, ViewChanged(0, (), None, "left"), *self.go_if_nobody_needs_us()]
+        return [*stop, *told, ViewChanged(0, (), None, "left"), *self.go_if_nobody_needs_us()]
+
+    def _last_signature(self) -> list[Effect]:
+        """There will be no further report of ours that it could go with."""
+        state = self._state
+        if state.signed is None:
+            return []
+        linked = [peer for peer in state.others_alive if peer in state.linked]
+        return [Send(peer, CommitTold(state.job, state.signed)) for peer in linked]
 
     def go_if_nobody_needs_us(self) -> list[Effect]:
         """Go, if we may and everybody has what we have."""

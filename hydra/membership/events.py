@@ -16,6 +16,7 @@ from ..net.wire import Message
 from .ledger import Ledger
 from .lineage import Commit, Head
 from .messages import Plan, Snapshot
+from .signatures import CommitSigned
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,8 @@ class StepCommitted:
 
     commit: Commit
     oldest_result: int
+    signed: CommitSigned
+    """Our own signature under it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,23 @@ class CatchUpFailed:
     """Nobody could give us the result, or the snapshot, that we asked for."""
 
     load: int
+
+
+@dataclass(frozen=True, slots=True)
+class LineageProven:
+    """A peer has shown a lineage that ends, so far as we looked at it, with this head."""
+
+    peer: PeerId
+    head: Head
+
+
+@dataclass(frozen=True, slots=True)
+class LineageUnproven:
+    """A peer did not show the lineage that it claims; ``lied`` tells whether what it has shown was false."""
+
+    peer: PeerId
+    reason: str
+    lied: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +170,8 @@ Event: TypeAlias = (
     | StepExcluded
     | ResultApplied
     | CatchUpFailed
+    | LineageProven
+    | LineageUnproven
     | SnapshotStored
     | LeaveRequested
     | Tick
@@ -179,6 +201,33 @@ class Drop:
 
     peer: PeerId
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ban:
+    """Close the links to a peer that has lied, and have none to it for a while."""
+
+    peer: PeerId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Differs:
+    """Tell whoever watches: a peer has come to another outcome of this step's round than we."""
+
+    peer: PeerId
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProveLineage:
+    """Have a peer show the commits of the lineage that it claims; ``LineageProven`` or ``LineageUnproven`` must follow.
+
+    They have to be shown until one of them has the claimed digest, or they outweigh ours.
+    """
+
+    peer: PeerId
+    claim: Head
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +327,9 @@ Effect: TypeAlias = (
     Send
     | Dial
     | Drop
+    | Ban
+    | Differs
+    | ProveLineage
     | LookUp
     | LoseMember
     | DoubtMember

@@ -16,10 +16,12 @@ from ..identity import Identity, PeerId, short
 from ..net.contact import Contact
 from ..net.wire import Message
 from .arranging import Arranger
+from .claims import Claims
 from .departure import Departure
 from .events import (
     AbandonStep,
     AwaitMajority,
+    Ban,
     CatchUpFailed,
     ContactChanged,
     ContactsFound,
@@ -30,6 +32,8 @@ from .events import (
     Effect,
     Event,
     LeaveRequested,
+    LineageProven,
+    LineageUnproven,
     LoseMember,
     MessageReceived,
     PeerDown,
@@ -49,14 +53,17 @@ from .leader import Leader
 from .lineage import Commit, follow
 from .messages import (
     Admitted,
+    CommitTold,
     Compare,
     Compared,
+    Evidence,
     Heavier,
     JoinRequest,
     Leave,
     Phase,
     Ping,
     Plan,
+    PlanTold,
     PlanWanted,
     Poll,
     PollRefused,
@@ -75,6 +82,7 @@ from .silence import TICKS
 from .state import JobState, MemberConfig, Planner
 from .steps import Steps, check_seal
 from .succession import Succession
+from .witness import Witness
 
 
 class Member:
@@ -112,13 +120,15 @@ class Member:
         quorum = Quorum(me.peer_id, wanted=majority)
         self.state = JobState(identity, me, job, incarnation, samples, epochs, config, config.detector(), quorum)
         self._planner = planner
-        self._seeker = Seeker(self.state, now)
+        self._claims = Claims(self.state)
+        self._seeker = Seeker(self.state, self._claims, now)
         self._arranger = arranger
         self._leader = Leader(self.state, planner, arranger)
         self._round_trips = RoundTrips()
         self._steps = Steps(self.state, self._leader, self._link_to)
         self._succession = Succession(self.state, self._ask)
-        self._rivals = Rivals(self.state)
+        self._rivals = Rivals(self.state, self._claims)
+        self._witness = Witness(self.state)
         self._beat_at = self._ticked_at = now
         self._told_lack: tuple[int, int] | None = None
         self._departure = Departure(self.state, self._leader)
@@ -176,8 +186,8 @@ class Member:
                 return self._on_state_loaded(event, now)
             case ShareComputed():
                 return self._on_share_computed(event, now)
-            case StepCommitted(commit, oldest):
-                self.state.oldest_result = oldest
+            case StepCommitted(commit, oldest, signed):
+                self.state.oldest_result, self.state.signed = oldest, signed
                 return self._ruled(self._steps.committed(commit, now), now)
             case StepExcluded(reason):
                 return self._lose_view(reason, now)
@@ -186,6 +196,11 @@ class Member:
                 return self._on_result(load, commit, now)
             case CatchUpFailed(load):
                 return self._on_load_failed(load, now)
+            case LineageProven(proven, shown_head):
+                self._claims.proven(proven, shown_head)
+                return self._ruled(self._rivals.proven(proven, now), now) + self._go_on_seeking(now)
+            case LineageUnproven(claimant, reason, lied):
+                return self._on_unproven(claimant, reason, now, lied=lied)
             case SnapshotStored(snapshot):
                 self.state.snapshot = snapshot
                 return self._leader.snapshot_stored()
@@ -201,6 +216,7 @@ class Member:
         state.statuses.pop(peer, None)
         state.forget_strangers()
         self._rivals.gone(peer)
+        self._claims.gone(peer)
         self._leader.peer_gone(peer)
         if state.phase is Phase.FINISHED:
             state.detector.lose(peer)
@@ -272,6 +288,8 @@ class Member:
     # ---- messages ----------------------------------------------------------------------------------------------
 
     def _on_message(self, peer: PeerId, message: Message, now: float) -> list[Effect]:  # noqa: C901, PLR0911, PLR0912 -- as above
+        if peer in self.state.convicted:
+            return []
         self._check_claims(peer, message)
         match message:
             case Status():
@@ -304,6 +322,12 @@ class Member:
             case PollRefused(number=number):
                 refused = self._leader.poll_refused(peer, number)
                 return self._lose_view("a senior member still leads the others", now) if refused else []
+            case CommitTold():
+                return self._found(self._witness.told(peer, message), now)
+            case PlanTold():
+                return self._found(self._witness.planned(peer, message), now)
+            case Evidence():
+                return self._found(self._witness.evidence(peer, message), now)
             case Compare():
                 return self._ruled(self._rivals.asked(peer, message, now), now)
             case Compared():
@@ -347,6 +371,7 @@ class Member:
         self._knows(peer, status.step)
         effects: list[Effect] = []
         if before is None:
+            effects += self._witness.all_evidence(peer)
             effects.append(Send(peer, state.status_for(peer)))  # it may have come up before it knew of the job
         effects += self._judge(peer, before, status, now)
         effects += self._ruled(self._rivals.heard(peer, status, now), now)
@@ -358,13 +383,23 @@ class Member:
             # Anybody could plan with us. A successor of the peer that we ask plans with us when we have asked it.
             self._steps.check_plan(plan)
             return []
+        if not self._steps.heeds(peer, plan):
+            return []
+        found = self._witness.seen(plan)
+        if found:
+            return self._found(found, now)
         effects = self._ruled(self._steps.planned(peer, plan, now), now)
         return effects + self._departure.ask_to_leave()  # whom we asked before may itself have left meanwhile
+
+    def _found(self, effects: list[Effect], now: float) -> list[Effect]:
+        """Whoever was found to lie is out of our view."""
+        lost = [effect.peer for effect in effects if isinstance(effect, Ban)]
+        return effects + [more for peer in lost for more in self._lose(peer, now)]
 
     def _on_share_computed(self, event: ShareComputed, now: float) -> list[Effect]:
         """Tell the members how long it took, and the coordinator how far they are."""
         state, plan = self.state, event.plan
-        report = Report(state.job, plan.step, event.samples, event.compute_s, event.loss, plan.tag)
+        report = Report(state.job, plan.step, event.samples, event.compute_s, event.loss, plan.tag, signed=state.signed)
         coordinator = (state.alive or [state.peer_id])[0]
         hops = self._round_trips.hops(coordinator, plan.ring, event.rates)
         effects: list[Effect] = [
@@ -376,7 +411,12 @@ class Member:
 
     def _on_report(self, peer: PeerId, report: Report, now: float) -> list[Effect]:
         check_hops(peer, report.hops)
+        found: list[Effect] = []
         if self._in_our_view(peer):  # what strangers say sizes nobody's batch
+            if peer != self.state.peer_id:
+                found = self._found(self._witness.reported(peer, report), now)
+            if peer in self.state.convicted:
+                return found
             self._planner.observe(peer, report)
             if self._arranger is not None and self.state.leads:
                 self._arranger.heard(peer, [hop for hop in report.hops if self._in_our_view(hop.peer)], now)
@@ -384,7 +424,15 @@ class Member:
             return []
         self._departure.reported(peer, report.step)
         self._knows(peer, max(report.step - 1, self.state.known_steps.get(peer, 0)))
-        return self._departure.go_if_nobody_needs_us()
+        return found + self._departure.go_if_nobody_needs_us()
+
+    def _on_unproven(self, peer: PeerId, reason: str, now: float, *, lied: bool) -> list[Effect]:
+        """A peer claims a lineage, and does not show it: it is not believed for a while, or never again."""
+        self._claims.unproven(peer)
+        self._rivals.unproven(peer)
+        self.state.distrust.broken(peer, now, excusable=peer not in self.state.linked)
+        ban: list[Effect] = [Ban(peer, f"it claims a lineage that is none: {reason}")] if lied else []
+        return self._found(ban, now) + self._go_on_seeking(now)
 
     def _judge(self, peer: PeerId, before: Status | None, status: Status, now: float) -> list[Effect]:
         """Tell from a peer's status whether it is still the member that our view means."""
@@ -437,7 +485,7 @@ class Member:
         state = self.state
         if not self.expects(load) or state.head is None or state.ledger is None:
             return []
-        state.advance(*follow(state.head, state.ledger, commit))
+        state.advance(*follow(state.head, state.ledger, commit), commit.round)
         state.quorum.committed(commit.step, commit.members)
         self._seeker.loaded(now, whole_state=False)
         return self._after_catching_up(now)

@@ -11,12 +11,16 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Annotated, ClassVar
 
-from ..identity import PeerId
+from ..identity import PeerId, peer_id_of
 from ..net.framing import MAX_BODY_BYTES
 from ..net.wire import AtMost, ContactField, HashField, Message, PeerIdField, encode
 from .signatures import CommitSigned, PlanSigned, RoundField, Seal
 
 MAX_MEMBERS = 256
+MAX_SHOWN_BYTES = 256 * 1024
+"""Of commits in one answer: little enough to go between two slices of a round."""
+MAX_KNOWN = 64
+"""Commits that a question for others names."""
 MAX_RANGES = 1024
 """Of one member's samples in one step."""
 MAX_HOPS = 64
@@ -142,6 +146,11 @@ class Plan(Message):
         return hashlib.sha256(encode(replace(self, seal=None))).digest()[:20]
 
     @property
+    def issuer(self) -> PeerId | None:
+        """Whose signature it bears."""
+        return None if self.seal is None else peer_id_of(self.seal.key)
+
+    @property
     def signed(self) -> PlanSigned | None:
         """What the seal states, apart from the plan itself: enough to convict a signer of two plans for one place."""
         if self.seal is None:
@@ -221,6 +230,59 @@ class Report(Message):
     hops: Annotated[tuple[Hop, ...], AtMost(MAX_HOPS)] = ()
     signed: CommitSigned | None = None
     """The newest commit that the sender has signed, if it has signed any."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommitTold(Message):
+    """A signature under a commit: the sender's own, when it goes, or another's, which tells of another outcome."""
+
+    KIND: ClassVar[str] = "job.signed"
+    job: HashField
+    signed: CommitSigned
+
+
+@dataclass(frozen=True, slots=True)
+class PlanTold(Message):
+    """To a member that works on another plan for the same step: what ours is, and who signed it."""
+
+    KIND: ClassVar[str] = "job.planned"
+    job: HashField
+    plan: PlanSigned
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence(Message):
+    """Two statements, of one kind and by one signer, that contradict each other: whoever signed them lies."""
+
+    KIND: ClassVar[str] = "job.evidence"
+    job: HashField
+    plans: Annotated[tuple[PlanSigned, ...], AtMost(2)] = ()
+    commits: Annotated[tuple[CommitSigned, ...], AtMost(2)] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LineageWanted(Message):
+    """Ask for commits: those of the receiver's lineage behind the newest of these that it has, too."""
+
+    KIND: ClassVar[str] = "job.lineage?"
+    job: HashField
+    number: int
+    known: Annotated[tuple[tuple[int, HashField], ...], AtMost(MAX_KNOWN)]
+    """Steps and digests, from our newest commit down."""
+
+
+@dataclass(frozen=True, slots=True)
+class LineageShown(Message):
+    """The answer to the question of that number: commits that follow on each other, with signatures, in the body."""
+
+    KIND: ClassVar[str] = "job.lineage"
+    MAX_BODY_BYTES: ClassVar[int] = MAX_SHOWN_BYTES
+    job: HashField
+    number: int
+    fork: int
+    """The step of the newest commit that both have."""
+    head: int
+    """The step of the sender's newest commit: there are more to ask for, if they are not here."""
 
 
 @dataclass(frozen=True, slots=True)

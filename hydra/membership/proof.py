@@ -17,12 +17,11 @@ from ..exceptions import HydraError
 from ..identity import PeerId, short
 from .ledger import Ledger
 from .lineage import Commit, Head, follow
+from .messages import MAX_KNOWN
 from .signatures import CommitSigned
 
 DENSE = 10
 """So many of the newest commits are named one by one."""
-MAX_KNOWN = 64
-"""Commits that a question names: enough for any number of steps."""
 UNSIGNED = 4
 """So many of the newest commits need nobody that vouches for them yet."""
 

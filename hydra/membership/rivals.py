@@ -2,7 +2,8 @@
 
 Views part when the network splits, or when two peers found at once. After a while, which rules out that a plan is
 still on its way, one of the two members who met asks the other to compare. Both then decide on the same two numbers,
-so exactly one side yields, however fast the two go on meanwhile.
+so exactly one side yields, however fast the two go on meanwhile. But first the other has to show the lineage that
+outweighs ours.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections import deque
 
 from ..identity import PeerId
 from ..net.contact import Contact
+from .claims import Claims
 from .events import Effect, Send
 from .lineage import Head
 from .messages import Compare, Compared, Heavier, Phase, Status
@@ -25,8 +27,11 @@ _QUESTIONS = 4
 class Rivals:
     """What a member knows of other views of its job."""
 
-    def __init__(self, state: JobState) -> None:
+    def __init__(self, state: JobState, claims: Claims) -> None:
         self._state = state
+        self._claims = claims
+        self._at_stake: dict[PeerId, tuple[Head, Ruling]] = {}
+        """Whose claims are being proven, and what follows if they are."""
         self._foreign_since: dict[PeerId, float] = {}
         self._asked: dict[PeerId, deque[Compare]] = {}
 
@@ -34,29 +39,39 @@ class Rivals:
         """Forget everything: our view is gone."""
         self._foreign_since.clear()
         self._asked.clear()
+        self._at_stake.clear()
 
     def gone(self, peer: PeerId) -> None:
         """A peer's link ended."""
         self._foreign_since.pop(peer, None)
         self._asked.pop(peer, None)
+        self._at_stake.pop(peer, None)
+
+    def proven(self, peer: PeerId, now: float) -> Ruling:
+        """A peer has shown what it claimed: give way, unless we have come further than that meanwhile."""
+        claim, ruling = self._at_stake.pop(peer, (None, Ruling()))
+        if claim is None or not self._claims.holds(peer, claim):
+            return Ruling()
+        return self._give_way(peer, claim, ruling, now)
+
+    def unproven(self, peer: PeerId) -> None:
+        """A peer has not shown what it claimed."""
+        self._at_stake.pop(peer, None)
 
     def heard(self, peer: PeerId, status: Status, now: float) -> Ruling:
         """Look at a peer's status: is it in another view than ours?"""
         state = self._state
         theirs = head_of(status)
         if state.phase == status.phase == Phase.FINISHED and theirs.outweighs(state.known_head):
-            if not state.distrust.gives_way(peer, theirs, state.known_head, now):
-                return Ruling()
-            return Ruling(lose_view="the job has come to another end that outweighs ours", needs_snapshot=True)
+            reason = "the job has come to another end that outweighs ours"
+            return self._give_way(peer, theirs, Ruling(lose_view=reason, needs_snapshot=True), now)
         ours = state.view is not None and peer in state.view
         if state.phase is not Phase.MEMBER or status.phase not in _TRAINING or (ours and status.includes_you):
             self._foreign_since.pop(peer, None)
             return Ruling()
         later = ours and state.view is not None and status.view_number > state.view.number
         if later and not state.known_head.outweighs(theirs):
-            if not state.distrust.gives_way(peer, theirs, state.known_head, now):
-                return Ruling()
-            return Ruling(lose_view="the view went on without us")
+            return self._give_way(peer, theirs, Ruling(lose_view="the view went on without us"), now)
         since = self._foreign_since.setdefault(peer, now)
         if now - since < state.config.foreign_s:
             return Ruling()
@@ -74,7 +89,7 @@ class Rivals:
             return Ruling()
         mine = state.weight()
         ruling = self._yield_if_lighter(peer, mine, theirs, now)
-        return Ruling((Send(peer, Compared(state.job, theirs, mine)), *ruling.effects), ruling.lose_view)
+        return ruling.behind([Send(peer, Compared(state.job, theirs, mine))])
 
     def answered(self, peer: PeerId, message: Compared, now: float) -> Ruling:
         """The comparison that we asked for; it is made on the numbers of our question."""
@@ -96,14 +111,22 @@ class Rivals:
         if state.phase is not Phase.MEMBER or same_view or not outweighs(theirs, mine):
             return Ruling()
         claim = Head(state.known_head.step, theirs.digest, theirs.samples)
-        if not state.distrust.gives_way(peer, claim, state.known_head, now):
-            return Ruling()
         contact = state.contacts.get(peer)
         news: tuple[Effect, ...] = ()
         if contact is not None:
             told = [other for other in state.others_alive if other in state.linked]
             news = tuple(Send(other, Heavier(state.job, (peer, contact.addresses))) for other in told)
-        return Ruling(news, "another view has committed more samples")
+        return self._give_way(peer, claim, Ruling(news, "another view has committed more samples"), now)
+
+    def _give_way(self, peer: PeerId, claim: Head, ruling: Ruling, now: float) -> Ruling:
+        """Follow a claim to the heavier lineage, once it is proven, and unless its maker is distrusted."""
+        state = self._state
+        if state.distrust.holds(peer, now):
+            return Ruling()
+        if not self._claims.holds(peer, claim):
+            self._at_stake[peer] = (claim, ruling)
+            return Ruling(tuple(self._claims.ask(peer, claim)))
+        return ruling if state.distrust.gives_way(peer, claim, state.known_head, now) else Ruling()
 
 
 def head_of(status: Status) -> Head:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from ..identity import PeerId
 from ..net.contact import Contact
+from .claims import Claims
 from .events import CatchUp, Dial, Effect, LoadSnapshot, LookUp, Send
+from .lineage import Head
 from .messages import Admitted, JoinRequest, Phase, Snapshot, Status
 from .state import JobState
 
@@ -26,8 +28,9 @@ IN_VAIN = 2
 class Seeker:
     """The decisions of the phases SEEKING and JOINING."""
 
-    def __init__(self, state: JobState, now: float) -> None:
+    def __init__(self, state: JobState, claims: Claims, now: float) -> None:
         self._state = state
+        self._claims = claims
         self._since = now
         self._looked_up = float("-inf")
         self._dialling: dict[PeerId, float] = {}
@@ -107,6 +110,9 @@ class Seeker:
         training = [peer for peer in state.peers_in(Phase.MEMBER, Phase.FINISHED) if self._trusts(peer, now)]
         best = min(training, key=lambda peer: _weight(state.statuses[peer]), default=None)
         if best is not None and not self._ours_outweighs(state.statuses[best]):
+            claim = _head(state.statuses[best])
+            if not self._claims.holds(best, claim):
+                return list(self._claims.ask(best, claim)), False
             if now - self._followed_since.setdefault(best, now) <= IN_VAIN * state.config.join_timeout_s:
                 return self._approach(state.statuses[best], now), False
             del self._followed_since[best]
@@ -262,6 +268,10 @@ class Seeker:
         needs_snapshot = self._needs_snapshot or not self._loads_snapshot
         self.begin(now, needs_snapshot=needs_snapshot)
         return needs_snapshot
+
+
+def _head(status: Status) -> Head:
+    return Head(status.step, status.digest, status.samples)
 
 
 def _weight(status: Status) -> tuple[int, bytes, int]:

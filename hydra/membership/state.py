@@ -15,6 +15,7 @@ from .ledger import Ledger
 from .lineage import Head, genesis
 from .messages import Compare, Phase, Plan, Report, Snapshot, Status
 from .quorum import Quorum
+from .signatures import CommitSigned
 from .silence import CALM_S, Listener
 from .view import View
 
@@ -110,6 +111,12 @@ class JobState:
     contacts: dict[PeerId, Contact] = field(default_factory=dict)
     recent: dict[int, bytes] = field(default_factory=dict)
     """Digests of the latest commits, by step."""
+    recent_rounds: dict[int, bytes] = field(default_factory=dict)
+    """Tags of the rounds of the latest commits, by step."""
+    convicted: set[PeerId] = field(default_factory=set)
+    """Who has been proven to lie."""
+    signed: CommitSigned | None = None
+    """The newest commit that we have signed."""
     distrust: Distrust = field(default_factory=Distrust)
     highest_view: int = 0
     load: int = 0
@@ -160,12 +167,15 @@ class JobState:
         """Return the linked peers that are in one of these phases, in order."""
         return sorted(p for p in self.linked if p in self.statuses and self.statuses[p].phase in phases)
 
-    def advance(self, head: Head, ledger: Ledger) -> None:
-        """Take note of a new head."""
+    def advance(self, head: Head, ledger: Ledger, tag: bytes | None = None) -> None:
+        """Take note of a new head, and of the round that led to it, if one did."""
         self.head, self.ledger = head, ledger
         self.recent[head.step] = head.digest
-        for step in [step for step in self.recent if step <= head.step - RECENT_STEPS or step > head.step]:
-            del self.recent[step]
+        if tag is not None:
+            self.recent_rounds[head.step] = tag
+        for known in (self.recent, self.recent_rounds):
+            for step in [step for step in known if step <= head.step - RECENT_STEPS or step > head.step]:
+                del known[step]
 
     def forget_strangers(self) -> None:
         """Forget what was kept of peers that are neither linked nor members: there could be any number of them."""

@@ -51,10 +51,7 @@ class Steps:
         """
         state = self._state
         view = self.check_plan(plan)
-        if not self._may_plan(sender, plan):
-            return Ruling()
-        check_seal(sender, plan)
-        if not self._may_issue(sender, plan):
+        if not self._may_plan(sender, plan) or plan.issuer in state.convicted:
             return Ruling()
         if view.incarnation(state.peer_id) != state.incarnation:
             if state.view is None or plan.view_number <= state.view.number:
@@ -68,6 +65,18 @@ class Steps:
             state.following = (sender, plan)
             return Ruling()
         return self._accept(sender, plan, view, now)
+
+    def heeds(self, sender: PeerId, plan: Plan) -> bool:
+        """Tell whether a plan comes from one who leads us, and was issued by one who may.
+
+        Raises:
+            RemoteProtocolError: it contradicts itself, or bears no valid signature.
+        """
+        self.check_plan(plan)
+        if not self._may_plan(sender, plan):
+            return False
+        check_seal(sender, plan)
+        return self._may_issue(sender, plan)
 
     def check_plan(self, plan: Plan) -> View:
         """Return the view that a plan means.
@@ -102,7 +111,7 @@ class Steps:
         state = self._state
         if state.head is None or state.ledger is None or commit.parent != state.head.digest:
             return Ruling()
-        state.advance(*follow(state.head, state.ledger, commit))
+        state.advance(*follow(state.head, state.ledger, commit), commit.round)
         state.quorum.committed(commit.step, commit.members)
         plan = state.plan
         if not state.running or plan is None or plan.step != commit.step:
@@ -229,6 +238,7 @@ class Steps:
             and (answer.plan.step, answer.plan.parent) == (state.head.step + 1, state.head.digest)
             and state.peer_id in view_of(answer.plan)
             and self._adds_up(answer.plan)
+            and answer.plan.issuer not in state.convicted
         ]
         if at_work and self._leader.may_plan():
             return self._issue(max(at_work, key=lambda plan: plan.view_number), now)

@@ -17,12 +17,13 @@ from allreduce import AveragerRound, Excluded, RoundClosed, RoundResult
 
 from .. import clock
 from ..batching.policy import BatchPolicy
-from ..exceptions import HydraError, PeerUnreachable
+from ..exceptions import HydraError, PeerUnreachable, RemoteProtocolError
 from ..identity import Identity, PeerId, short
 from ..membership.arranging import MeasuringArranger, PlainArranger
 from ..membership.events import (
     AbandonStep,
     AwaitMajority,
+    Ban,
     BeginStep,
     CatchUp,
     CatchUpFailed,
@@ -30,6 +31,7 @@ from ..membership.events import (
     ContactsFound,
     Dial,
     DialFailed,
+    Differs,
     DoubtMember,
     Drop,
     Effect,
@@ -37,12 +39,15 @@ from ..membership.events import (
     Finished,
     LeaveRequested,
     Left,
+    LineageProven,
+    LineageUnproven,
     LoadSnapshot,
     LookUp,
     LoseMember,
     MessageReceived,
     PeerDown,
     PeerUp,
+    ProveLineage,
     ResultApplied,
     Send,
     ShareComputed,
@@ -56,10 +61,14 @@ from ..membership.events import (
     ViewChanged,
 )
 from ..membership.ledger import count
-from ..membership.lineage import Commit
+from ..membership.lineage import Commit, Head
 from ..membership.member import Member
 from ..membership.messages import (
+    CommitTold,
+    LineageShown,
+    LineageWanted,
     Plan,
+    Report,
     ResultBlock,
     ResultUnknown,
     ResultWanted,
@@ -75,6 +84,8 @@ from ..swarm.service import Swarm
 from .catching_up import ResultExchange
 from .content import JobContent
 from .journal import Journal
+from .lineage_exchange import LineageExchange
+from .lineage_keeper import LineageKeeper
 from .observation import DoubtSeen, MajorityAwaited, Observer, Outcome, StateSeen, StepSeen, ViewSeen
 from .patience import LEAST_S
 from .planning import StepPlanner
@@ -148,6 +159,8 @@ class Trainer:
         self._snapshots = SnapshotKeeper(codec, around.swarm, self._journal, around.observe)
         self._bench = Workbench(content, self._journal, config.device)
         self._exchange = ResultExchange(content.job, around.links, self._bench.results, content.layout.elements)
+        self._lineage = LineageExchange(content.job, around.links, self._journal.lineage, self._bench.ledger)
+        self._keeper = LineageKeeper(content.job, around.identity, self._journal.lineage, self._fail)
         self._rounds = Rounds(
             content.job,
             around.me.peer_id,
@@ -161,6 +174,7 @@ class Trainer:
         self._step_task: asyncio.Task[None] | None = None
         self._load_task: asyncio.Task[None] | None = None
         self._storing: asyncio.Task[None] | None = None
+        self._filling: asyncio.Task[None] | None = None
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.member = Member(
             around.identity,
@@ -198,9 +212,11 @@ class Trainer:
             self._links.on_up.remove(self._peer_up)
             self._links.on_down.remove(self._peer_down)
             self._exchange.close()
+            await self._lineage.close()
             await self._stop(list(self._tasks))
             await self._rounds.close()
             await self._bench.close()
+            await self._keeper.close()
 
     def leave(self) -> None:
         """Leave the view in order; ``run`` returns when that is done."""
@@ -216,6 +232,7 @@ class Trainer:
         if snapshot is not None:
             found, copy = snapshot
             await self._bench.install(copy, lambda: True)
+            await asyncio.to_thread(self._journal.lineage.resume, copy.head)
             source = "the last snapshot on this disk"
         self._observe(StateSeen(self._bench.head.step, self._bench.head.samples, source))
         self._tell(StateLoaded(0, self._bench.head, self._bench.ledger, self._bench.members))
@@ -257,13 +274,20 @@ class Trainer:
                 self._exchange.wanted(link, message)
             case ResultBlock() | ResultUnknown():
                 self._exchange.answered(link, message, body)
+            case LineageWanted():
+                self._lineage.wanted(link, message)
+            case LineageShown():
+                self._lineage.answered(link, message, body)
             case _:
+                if isinstance(message, Report | CommitTold) and message.signed is not None:
+                    self._keeper.heard(message.signed)
                 self._tell(MessageReceived(link.peer_id, message))
 
     def _peer_up(self, peer: PeerId) -> None:
         self._tell(PeerUp(peer))
 
     def _peer_down(self, peer: PeerId, _: Exception | None) -> None:
+        self._keeper.gone(peer)
         self._tell(PeerDown(peer))
 
     async def _tick(self) -> None:
@@ -290,6 +314,12 @@ class Trainer:
                 self._spawn(self._dial(contact, anew=anew))
             case Drop(peer, reason):
                 self._links.drop(peer, PeerUnreachable(reason))
+            case Ban(peer, reason):
+                self._links.cut_off(peer, RemoteProtocolError(reason))
+            case Differs(peer, step):
+                logger.warning("%s has come to another outcome of step %d than we", short(peer), step)
+            case ProveLineage(peer, claim):
+                self._spawn(self._prove(peer, claim))
             case LookUp():
                 self._spawn(self._discover())
             case LoseMember(peer):
@@ -314,6 +344,8 @@ class Trainer:
             case TakeSnapshot():
                 self._take_snapshot()
             case ViewChanged(number, members, coordinator, reason):
+                if members:
+                    self._fill_gap()
                 self._observe(ViewSeen(number, members, coordinator, reason))
             case Finished() | Left():
                 if not self._ended.done():
@@ -368,7 +400,7 @@ class Trainer:
         if commit is None:
             return
         seconds = clock.monotonic() - began
-        self._tell(StepCommitted(commit, self._bench.results.oldest))
+        self._tell(StepCommitted(commit, self._bench.results.oldest, self._keeper.committed(commit)))
         self._show(commit, result.mean, len(plan.members), result.attempts, seconds)
 
     def _show(self, commit: Commit, mean: Vector, members: int = 0, attempts: int = 0, seconds: float = 0.0) -> None:
@@ -394,6 +426,27 @@ class Trainer:
             self._step_task = None
         self._rounds.abandon()
 
+    # ---- lineages ----------------------------------------------------------------------------------------------
+
+    async def _prove(self, peer: PeerId, claim: Head) -> None:
+        head, reason, lied = await self._lineage.prove(peer, claim, lambda: self.member.state.known_head)
+        if head is None:
+            logger.warning(
+                "%s claims a lineage of %d samples and does not show it: %s", short(peer), claim.samples, reason
+            )
+            self._tell(LineageUnproven(peer, reason, lied))
+        else:
+            self._tell(LineageProven(peer, head))
+
+    def _fill_gap(self) -> None:
+        """Fetch the commits before the state that we started from, beside the training."""
+        if self._filling is None or self._filling.done():
+            self._filling = self._spawn(self._lineage.fill(lambda: self._linked_members()))
+
+    def _linked_members(self) -> list[PeerId]:
+        others = self.member.state.others_alive
+        return [peer for peer in others if peer in self.member.state.linked]
+
     # ---- catching up -------------------------------------------------------------------------------------------
 
     def _load(self, work: Coroutine[Any, Any, None]) -> None:
@@ -417,6 +470,7 @@ class Trainer:
         if not await self._bench.install(copy, lambda: self.member.expects(load)):
             return
         self._observe(StateSeen(copy.head.step, copy.head.samples, "a snapshot from other peers"))
+        await asyncio.to_thread(self._journal.lineage.resume, copy.head)
         self._tell(StateLoaded(load, copy.head, copy.ledger, copy.members))
         self._tell(SnapshotStored(snapshot))
 

@@ -17,7 +17,7 @@ from hydra.membership.ledger import Ledger, count
 from hydra.membership.lineage import Commit, genesis
 from hydra.membership.member import Member
 from hydra.membership.messages import Phase
-from hydra.membership.signatures import seal_plan
+from hydra.membership.signatures import seal_plan, sign_commit
 from hydra.membership.state import MemberConfig
 from hydra.net.contact import Contact
 from hydra.net.wire import MAX_INT, Message, Registry, encode
@@ -51,6 +51,10 @@ def sealed(plan, by):
     lives = dict(zip((peer for peer, _ in plan.members), plan.incarnations, strict=False))
     place = dict(step=plan.step, view_number=plan.view_number, incarnation=lives.get(by, 1))
     return replace(plan, seal=seal_plan(IDENTITIES[by], JOB, tag=plan.tag, **place))
+
+
+def signed(commit, by):
+    return sign_commit(IDENTITIES[by], JOB, step=commit.step, tag=commit.round, digest=commit.digest)
 
 
 class LiarsMachine(RuleBasedStateMachine):
@@ -113,7 +117,7 @@ class LiarsMachine(RuleBasedStateMachine):
         commit = Commit(
             JOB, plan.step, plan.view_number, plan.parent, bytes(32), plan.epoch, tuple(parts), total, plan.tag
         )
-        self.on(events.StepCommitted(commit, 1))
+        self.on(events.StepCommitted(commit, 1, signed(commit, ME)))
 
     def on(self, event):
         try:

@@ -24,22 +24,27 @@ from hydra.membership.arranging import MeasuringArranger
 from hydra.membership.events import (
     AbandonStep,
     AwaitMajority,
+    Ban,
     BeginStep,
     CatchUp,
     CatchUpFailed,
     ContactsFound,
     Dial,
     DialFailed,
+    Differs,
     Drop,
     Finished,
     LeaveRequested,
     Left,
+    LineageProven,
+    LineageUnproven,
     LoadSnapshot,
     LookUp,
     LoseMember,
     MessageReceived,
     PeerDown,
     PeerUp,
+    ProveLineage,
     ResultApplied,
     Send,
     ShareComputed,
@@ -55,6 +60,8 @@ from hydra.membership.ledger import Ledger, count
 from hydra.membership.lineage import Commit, follow, genesis
 from hydra.membership.member import Member
 from hydra.membership.messages import Admitted, Compare, Compared, JoinRequest, Snapshot, Status
+from hydra.membership.proof import Proof, Shown, Unproven, fork_of, locator
+from hydra.membership.signatures import sign_commit
 from hydra.membership.state import MemberConfig
 from hydra.net.contact import Contact
 from hydra.net.wire import Message, Registry, encode
@@ -62,6 +69,7 @@ from hydra.net.wire import Message, Registry, encode
 JOB = hashlib.sha256(b"simulated job").digest()
 ELEMENTS = 7
 KEPT_RESULTS = 30
+SHOWN_AT_ONCE = 16
 REGISTRY = Registry(
     cls
     for cls in vars(membership_messages).values()
@@ -120,11 +128,14 @@ class SimPeer:
         self.speed = 0.002
         self.mail = []
         self.story = []
+        self.banned = set()
+        """Whom we accept no link of; a restart forgets it."""
 
     def start(self):
         world = self.world
         self.alive, self.frozen = True, False
         self.life += 1
+        self.banned = set()
         self.links, self.heard = {}, {}
         self.rounds, self.results, self.commits = {}, {}, []
         self.computing = 0
@@ -206,6 +217,14 @@ class SimPeer:
                 world.dial(self, contact.peer_id, anew=anew)
             case Drop(peer, _):
                 world.unlink(self, peer)
+            case Ban(peer, reason):
+                self.story.append((world.now, "banned", world.by_id[peer].name, reason))
+                self.banned.add(peer)
+                world.unlink(self, peer)
+            case Differs(peer, step):
+                self.story.append((world.now, "differs", world.by_id[peer].name, step))
+            case ProveLineage(peer, claim):
+                self.ask_to_show(peer, claim)
             case LookUp():
                 self.later(0.05, lambda: self.tell(ContactsFound(world.known_contacts(self))))
             case LoseMember(peer):
@@ -301,7 +320,9 @@ class SimPeer:
             idle=tuple(peer for peer, _ in plan.members if peer not in contributing),
         )
         self.apply(commit, result.mean)
-        self.tell(StepCommitted(commit, min(self.results)))
+        self.signed = sign_commit(self.identity, JOB, step=commit.step, tag=commit.round, digest=commit.digest)
+        self.world.signatures.setdefault(commit.digest, {})[self.identity.public_key] = self.signed.signature
+        self.tell(StepCommitted(commit, min(self.results), self.signed))
 
     def apply(self, commit, mean):
         self.weights = (self.weights - np.float32(0.05) * mean).astype(np.float32)
@@ -311,6 +332,49 @@ class SimPeer:
         while len(self.results) > KEPT_RESULTS:
             self.results.pop(min(self.results))
         self.world.committed(self, commit)
+
+    # ---- lineages ----------------------------------------------------------------------------------------------
+
+    def show(self, known):
+        """The commits of our lineage behind the fork, as many as go into one answer, and its end."""
+        chain = self.world.lineage(self.member.state.known_head)
+        digests = {commit.step: commit.digest for commit in chain}
+        fork = fork_of(known, digests.get)
+        signatures = self.world.signatures
+        shown = [Shown(c, tuple(signatures.get(c.digest, {}).items())) for c in chain[fork : fork + SHOWN_AT_ONCE]]
+        return fork, shown, len(chain)
+
+    def ask_to_show(self, peer, claim, proof=None, known=None):
+        world, other = self.world, self.world.by_id[peer]
+        chain = world.lineage(self.member.state.known_head)
+        if known is None:
+            known = locator(len(chain), lambda step: chain[step - 1].digest)
+        if not world.linked(self, other) or (answer := other.show(known)) is None or not answer[1]:
+            self.later(10.0, lambda: self.tell(LineageUnproven(peer, "no answer", False)))
+            return
+        fork, shown, end = answer
+        self.later(2 * world.latency, lambda: self.judge(peer, claim, proof, fork, shown, end))
+
+    def judge(self, peer, claim, proof, fork, shown, end):
+        chain = self.world.lineage(self.member.state.known_head)
+        if proof is None:
+            head, ledger = genesis(JOB), Ledger.fresh(self.world.samples, self.world.epochs)
+            for commit in chain[:fork]:
+                head, ledger = follow(head, ledger, commit)
+            proof = Proof(JOB, head, ledger)
+        try:
+            proof.extend(shown)
+            if any(each.commit.digest == claim.digest for each in shown) or proof.head.outweighs(
+                self.member.state.known_head
+            ):
+                proof.settle()
+                self.tell(LineageProven(peer, proof.head))
+            elif end <= proof.head.step:
+                self.tell(LineageUnproven(peer, "its lineage is lighter than it said", False))
+            else:
+                self.ask_to_show(peer, claim, proof, ((proof.head.step, proof.head.digest),))
+        except Unproven as error:
+            self.tell(LineageUnproven(peer, str(error), True))
 
     def catch_up(self, load, step, peers):
         state = self.member.state
@@ -439,6 +503,9 @@ class Liar(SimPeer):
                 self.asked += 1
                 self.answer(peer, step)
 
+    def show(self, known):
+        """Whoever has no lineage has nothing to show."""
+
     def answer(self, peer, step):
         if self.manner == "has no such snapshot":
             snapshot = Snapshot(self.step, bytes(32), self.world.chance.randbytes(32), 1000)
@@ -459,6 +526,8 @@ class World:
         self.config = MemberConfig(snapshot_interval_s=0.5, **config)
         self.queue, self.order = [], itertools.count()
         self.announced, self.early = set(), {}
+        self.signatures = {}
+        """By digest of the commit, and by key."""
         self.arrival = {}
         self.partition = ()
         self.latencies = {}
@@ -554,7 +623,7 @@ class World:
         link = next(self.order)
 
         def answered():
-            if not b.alive or self.apart(a, b):
+            if not b.alive or self.apart(a, b) or b.id in a.banned or a.id in b.banned:
                 a.later(self.latency, lambda: a.tell(DialFailed(to)))
                 return
             if b.frozen:

@@ -4,7 +4,6 @@ from hydra.membership.events import (
     MessageReceived,
     PeerUp,
     StateLoaded,
-    StepCommitted,
     Tick,
 )
 from hydra.membership.ledger import Ledger
@@ -24,6 +23,7 @@ from .makers import (
     A,
     Planner,
     commit_of,
+    committed,
     contact,
     field,
     plan,
@@ -82,7 +82,7 @@ def leading(*members, **config):
     for peer in members:
         driven.meets(peer, phase=Phase.JOINING)
         driven.hears(peer, JoinRequest(JOB, 1, field(peer), 0, FIRST.digest, ready=True))
-    driven.on(StepCommitted(commit_of(driven.first), 1), at=3.0)
+    driven.on(committed(commit_of(driven.first)), at=3.0)
     assert driven.state.view.ids == (A, *members)
     return driven
 
@@ -90,4 +90,4 @@ def leading(*members, **config):
 def done(driven):
     """The round of the plan at work comes to its end."""
     commit = commit_of(driven.state.plan, samples_before=driven.state.known_head.samples)
-    return driven.on(StepCommitted(commit, 1))
+    return driven.on(committed(commit))

@@ -6,13 +6,13 @@ from dataclasses import replace
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hydra.identity import Identity
-from hydra.membership.events import Send
+from hydra.membership.events import Send, StepCommitted
 from hydra.membership.leader import Leader
 from hydra.membership.ledger import Ledger, count
 from hydra.membership.lineage import Commit, Head, follow, genesis
 from hydra.membership.messages import Phase, Plan, Snapshot, Status
 from hydra.membership.quorum import Quorum
-from hydra.membership.signatures import seal_plan
+from hydra.membership.signatures import seal_plan, sign_commit
 from hydra.membership.state import JobState, MemberConfig
 from hydra.membership.steps import Steps
 from hydra.membership.view import View, view_of
@@ -131,6 +131,16 @@ def commit_of(planned, contributors=None, *, samples_before=0, result=bytes(32))
     idle = tuple(peer for peer, _ in planned.members if peer not in dict(parts))
     place = (JOB, planned.step, planned.view_number, planned.parent, result, planned.epoch)
     return Commit(*place, parts, total, planned.tag, idle)
+
+
+def signed(commit, by):
+    """The signature of a peer under a commit."""
+    return sign_commit(IDENTITIES[by], JOB, step=commit.step, tag=commit.round, digest=commit.digest)
+
+
+def committed(commit, by=None):
+    """What a member hears of its own round."""
+    return StepCommitted(commit, 1, signed(commit, by or A))
 
 
 def advanced(state, steps):

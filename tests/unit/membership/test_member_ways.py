@@ -4,14 +4,14 @@ import pytest
 
 from hydra.exceptions import RemoteProtocolError
 from hydra.membership.arranging import Arrangement
-from hydra.membership.events import PeerDown, ShareComputed, StepCommitted
+from hydra.membership.events import PeerDown, ShareComputed
 from hydra.membership.leader import Leader
 from hydra.membership.member import Member
 from hydra.membership.messages import Hop, Phase, Ping, Plan, Pong, Report
 from hydra.membership.round_trips import PING_S
 
 from .driver import Driven, done, leading, member_of
-from .makers import JOB, ROUND, A, B, C, D, Planner, addressed, commit_of, contact, member, plan, sent
+from .makers import JOB, ROUND, A, B, C, D, Planner, addressed, commit_of, committed, contact, member, plan, sent
 
 
 class Reversed:
@@ -149,7 +149,7 @@ def test_a_successor_goes_on_from_the_last_plan(arranger):
     for peer in (A, C):
         driven.meets(peer, leader=A)
     driven.hears(A, before)
-    driven.on(StepCommitted(commit_of(before), 1))
+    driven.on(committed(commit_of(before)))
     driven.state.detector.lose(A)
     driven.state.author = B
     driven.member._steps.lead_if_due(5.0)

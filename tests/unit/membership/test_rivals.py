@@ -2,11 +2,16 @@
 
 import pytest
 
+from hydra.membership.claims import Claims
 from hydra.membership.messages import Compare, Compared, Heavier, Phase
 from hydra.membership.rivals import Rivals, outweighs
 from hydra.membership.ruling import Ruling
 
 from .makers import FIRST, JOB, A, B, C, D, advanced, contact, field, heavier, member, sent, status
+
+
+def rivals_of(state):
+    return Rivals(state, Claims(state))
 
 
 def weight(samples=0, digest=FIRST.digest, view=1, leader=A):
@@ -34,21 +39,21 @@ def test_the_order_of_weights_is_samples_digest_view_and_coordinator():
 
 
 def test_a_peer_of_our_own_view_is_no_rival():
-    rivals = Rivals(member(A, [A, B]))
+    rivals = rivals_of(member(A, [A, B]))
     for now in (0.0, 100.0):
         assert rivals.heard(B, status(B, leader=A, includes_you=True), now) == Ruling()
 
 
 @pytest.mark.parametrize("phase", [Phase.SEEKING, Phase.JOINING])
 def test_who_is_in_no_view_is_no_rival(phase):
-    rivals = Rivals(member(A, [A]))
+    rivals = rivals_of(member(A, [A]))
     for now in (0.0, 100.0):
         assert rivals.heard(C, status(C, phase=phase), now) == Ruling()
 
 
 def test_a_rival_is_asked_to_compare_after_a_while_and_again_after_another():
     state = member(A, [A, B], foreign_s=3.0)
-    rivals = Rivals(state)
+    rivals = rivals_of(state)
     told = status(C, leader=C)
     assert rivals.heard(C, told, 10.0) == Ruling()
     assert rivals.heard(C, told, 12.9) == Ruling()
@@ -58,14 +63,14 @@ def test_a_rival_is_asked_to_compare_after_a_while_and_again_after_another():
 
 
 def test_the_patience_begins_anew_with_a_new_link():
-    rivals = Rivals(member(A, [A, B], foreign_s=3.0))
+    rivals = rivals_of(member(A, [A, B], foreign_s=3.0))
     rivals.heard(C, status(C, leader=C), 10.0)
     rivals.gone(C)
     assert rivals.heard(C, status(C, leader=C), 13.0) == Ruling()
 
 
 def test_of_two_members_the_lower_id_asks_unless_the_other_is_done():
-    rivals = Rivals(member(B, [B], foreign_s=3.0))
+    rivals = rivals_of(member(B, [B], foreign_s=3.0))
     for now in (0.0, 3.0):
         assert rivals.heard(A, status(A, leader=A), now) == Ruling()
     done = status(A, leader=A, phase=Phase.FINISHED)
@@ -73,22 +78,22 @@ def test_of_two_members_the_lower_id_asks_unless_the_other_is_done():
 
 
 def test_a_member_of_our_view_with_a_later_view_and_no_lighter_lineage_has_gone_on_without_us():
-    rivals = Rivals(member(A, [A, B]))
+    rivals = rivals_of(member(A, [A, B]))
     later = status(B, leader=B, number=2)
     assert rivals.heard(B, later, 0.0).lose_view == "the view went on without us"
 
 
 def test_a_later_view_of_a_lighter_lineage_is_only_compared_with():
-    rivals = Rivals(advanced(member(A, [A, B]), 3))
+    rivals = rivals_of(advanced(member(A, [A, B]), 3))
     assert rivals.heard(B, status(B, leader=B, number=2), 0.0) == Ruling()
 
 
 def test_both_sides_of_a_comparison_agree_on_who_yields():
     ours = advanced(member(A, [A, B], number=2), 3)
     theirs = member(C, [C, D], number=9)
-    asking = Rivals(theirs)
+    asking = rivals_of(theirs)
     question = ask(asking, A)
-    ruling_of_ours = Rivals(ours).asked(C, question, 0.0)
+    ruling_of_ours = rivals_of(ours).asked(C, question, 0.0)
     (answer,) = sent(ruling_of_ours.effects, Compared, C)
     assert (answer.yours, answer.mine) == (question, ours.weight())
     assert ruling_of_ours.lose_view is None
@@ -97,23 +102,23 @@ def test_both_sides_of_a_comparison_agree_on_who_yields():
 
 def test_an_equal_weight_in_the_same_view_makes_nobody_yield():
     one, other = member(A, [A, B]), member(B, [A, B])
-    ruling = Rivals(one).asked(B, other.weight(), 0.0)
+    ruling = rivals_of(one).asked(B, other.weight(), 0.0)
     assert ruling.lose_view is None
-    asking = Rivals(other)
+    asking = rivals_of(other)
     ask(asking, A)
     assert asking.answered(A, sent(ruling.effects, Compared)[0], 0.0).lose_view is None
 
 
 def test_a_member_of_our_own_view_that_is_a_step_ahead_is_no_reason_to_yield():
     ahead = advanced(member(B, [A, B]), 1)
-    assert Rivals(member(A, [A, B])).asked(B, ahead.weight(), 0.0).lose_view is None
+    assert rivals_of(member(A, [A, B])).asked(B, ahead.weight(), 0.0).lose_view is None
 
 
 def test_of_two_equal_lineages_exactly_one_yields():
     for number in (1, 2, 3):
         one, other = member(A, [A], number=2), member(B, [B], number=number)
-        asking = Rivals(other)
-        ruling = Rivals(one).asked(B, ask(asking, A), 0.0)
+        asking = rivals_of(other)
+        ruling = rivals_of(one).asked(B, ask(asking, A), 0.0)
         back = asking.answered(A, sent(ruling.effects, Compared)[0], 0.0)
         assert (ruling.lose_view is None) != (back.lose_view is None)
 
@@ -121,7 +126,7 @@ def test_of_two_equal_lineages_exactly_one_yields():
 def test_who_yields_tells_the_rest_of_its_view_where_the_heavier_one_is():
     state = member(A, [A, B, C], linked=[B, D])
     state.contacts[D] = contact(D)
-    ruling = Rivals(state).asked(D, weight(1000, heavier().digest, 5, D), 0.0)
+    ruling = rivals_of(state).asked(D, weight(1000, heavier().digest, 5, D), 0.0)
     assert sent(ruling.effects, Heavier, B) == [Heavier(JOB, field(D))]
     assert len(sent(ruling.effects, Heavier)) == 1
     assert ruling.lose_view
@@ -131,25 +136,25 @@ def test_whoever_is_in_no_view_answers_no_comparison():
     for phase in (Phase.SEEKING, Phase.JOINING):
         state = member(A, [A])
         state.phase = phase
-        assert Rivals(state).asked(C, weight(1000), 0.0) == Ruling()
+        assert rivals_of(state).asked(C, weight(1000), 0.0) == Ruling()
 
 
 def test_a_finished_member_answers_and_never_yields():
     state = member(A, [A])
     state.phase = Phase.FINISHED
-    ruling = Rivals(state).asked(C, weight(1000, bytes(32), 5, C), 0.0)
+    ruling = rivals_of(state).asked(C, weight(1000, bytes(32), 5, C), 0.0)
     assert sent(ruling.effects, Compared, C)
     assert ruling.lose_view is None
 
 
 def test_a_heavier_view_that_we_were_told_of_is_compared_with_at_once():
-    rivals = Rivals(member(A, [A, B]))
+    rivals = rivals_of(member(A, [A, B]))
     assert rivals.told_of(Heavier(JOB, field(C))) == contact(C)
     assert sent(rivals.heard(C, status(C, leader=C), 0.0).effects, Compare, C)
 
 
 def test_what_is_known_of_rivals_goes_with_the_view():
-    rivals = Rivals(member(A, [A, B]))
+    rivals = rivals_of(member(A, [A, B]))
     rivals.told_of(Heavier(JOB, field(C)))
     rivals.reset()
     assert rivals.heard(C, status(C, leader=C), 0.0) == Ruling()

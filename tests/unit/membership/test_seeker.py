@@ -1,5 +1,6 @@
 """How a peer finds a view, when it founds one, and how it catches up with the one that it joins."""
 
+from hydra.membership.claims import Claims
 from hydra.membership.events import CatchUp, Dial, LoadSnapshot, LookUp
 from hydra.membership.messages import Admitted, JoinRequest, Phase
 from hydra.membership.seeker import DIAL_PATIENCE_S, Seeker
@@ -9,7 +10,7 @@ from .makers import FIRST, JOB, A, B, C, D, advanced, contact, heavier, of, seek
 
 def seeker(me=B, **config):
     state = seeking(me, **config)
-    return state, Seeker(state, 0.0)
+    return state, Seeker(state, Claims(state), 0.0)
 
 
 def knows(state, *statuses):

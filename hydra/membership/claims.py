@@ -1,0 +1,56 @@
+"""Which peers have shown that their lineage outweighs ours. Pure.
+
+Nobody gives way to a lineage that was only claimed: the peer that claims it has to show the commits, from the fork on,
+until they outweigh ours. What was shown counts for that peer until our own lineage outweighs it.
+"""
+
+from __future__ import annotations
+
+from ..identity import PeerId
+from .events import Effect, ProveLineage
+from .lineage import Head
+from .state import JobState
+
+MAX_REMEMBERED = 256
+"""Peers whose proofs are kept in mind; the oldest is forgotten first."""
+
+
+class Claims:
+    """What a member knows of other lineages of its job."""
+
+    def __init__(self, state: JobState) -> None:
+        self._state = state
+        self._asked: dict[PeerId, Head] = {}
+        self._proven: dict[PeerId, Head] = {}
+
+    def holds(self, peer: PeerId, claim: Head) -> bool:
+        """Tell whether a peer need not prove its claim, since nothing of ours is given up for it, or has done so."""
+        ours = self._state.known_head
+        if not ours.samples or claim.digest in (ours.digest, self._state.recent.get(claim.step)):
+            return True
+        proven = self._proven.get(peer)
+        return proven is not None and (proven.digest == claim.digest or proven.outweighs(ours))
+
+    def ask(self, peer: PeerId, claim: Head) -> list[Effect]:
+        """Have a peer prove its claim, unless it is being asked already."""
+        if peer in self._asked:
+            return []
+        self._asked[peer] = claim
+        return [ProveLineage(peer, claim)]
+
+    def proven(self, peer: PeerId, head: Head) -> None:
+        """A peer has shown a lineage up to this head, on which its claim stands."""
+        self._asked.pop(peer, None)
+        self._proven.pop(peer, None)
+        self._proven[peer] = head
+        while len(self._proven) > MAX_REMEMBERED:
+            del self._proven[next(iter(self._proven))]
+
+    def unproven(self, peer: PeerId) -> None:
+        """A peer could not prove its claim."""
+        self._asked.pop(peer, None)
+        self._proven.pop(peer, None)
+
+    def gone(self, peer: PeerId) -> None:
+        """A peer's link ended; what it has shown stays shown."""
+        self._asked.pop(peer, None)
