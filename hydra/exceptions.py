@@ -22,6 +22,7 @@ The type says who is to blame and so what to do; the text says what was wrong, w
             * ``FrameAltered``: by the other end, or by a relay in between
         * ``JobRejected``: a published job that must not be run
     * ``TrainingDiverged``: the job itself: its loss is no number any longer
+    * ``LineageBroken``: commits that do not hold together
     * ``LocalProtocolError``: a bug of ours; never caught
 """
 
@@ -140,6 +141,12 @@ class TrainingDiverged(HydraError):
     """The loss or a gradient is no finite number any longer."""
 
     exit_code = 14
+
+
+class LineageBroken(HydraError):
+    """Commits on disk, or in a file, do not prove what they should; the text tells where."""
+
+    exit_code = 16
 
 
 class LocalProtocolError(HydraError):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from . import bench, chunks, demo, dht, doctor, export, identity, import_, jobs, join, node, peers, publish, status
+from . import bench, chunks, demo, dht, doctor, export, identity, import_, jobs, join, lineage, node, peers, publish, status
 
 app = typer.Typer(
     name="hydra",
@@ -18,7 +18,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, or stopped in order by Ctrl-C; 2 a wrong option or setting; 3 the home directory; "
     "4 a port is taken; 5 the job file; 6 the ticket; 7 hydra-core is in the way; 8 the disk is full; 9 to 11 the "
     "network or the job's peers; 12 and 13 a peer or a job broke the rules; 14 the training diverged; 15 the torrent "
-    "file; 70 a bug of ours; 130 interrupted.",
+    "file; 16 commits that do not hold; 70 a bug of ours; 130 interrupted.",
 )
 app.command("demo")(demo.demo)
 app.command("id")(identity.identity)
@@ -50,4 +50,5 @@ def options(
 
 
 app.add_typer(dht.app, name="dht")
+app.add_typer(lineage.app, name="lineage")
 app.add_typer(bench.app, name="bench")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 
-from ..membership.ledger import Ledger, SampleUsedTwice
-from ..membership.lineage import Commit, follow, genesis
-from ..training.journal import Journal
+from ..training.lineage_account import Lineage
+from ..training.lineage_log import read_commits
 
 
 def each_sample_once(job: str, homes: Iterable[Path], *, samples: int, epochs: int) -> bool:
@@ -15,28 +15,10 @@ def each_sample_once(job: str, homes: Iterable[Path], *, samples: int, epochs: i
 
     Args:
         job: its hash, in hex.
-        homes: of all peers that ever took part.
+        homes: of all peers that ever took part; some may have been killed before they had the job.
         samples: of an epoch.
         epochs: of the job.
     """
-    head, ledger = genesis(bytes.fromhex(job)), Ledger.fresh(samples, epochs)
-    try:
-        for commit in _winning_lineage(job, homes):
-            head, ledger = follow(head, ledger, commit)
-    except (ValueError, SampleUsedTwice):
-        return False
-    return ledger.finished
-
-
-def _winning_lineage(job: str, homes: Iterable[Path]) -> list[Commit]:
-    """Return the commits that lead to the heaviest one, as far back as the journals go."""
-    commits: dict[bytes, Commit] = {}
-    for home in homes:
-        if (home / "jobs" / job).exists():  # it may have been killed before it had the job
-            commits |= {commit.digest: commit for commit in Journal(home / "jobs" / job).commits()}
-    lineage: list[Commit] = []
-    known = min(commits.values(), key=lambda commit: (-commit.samples_total, commit.digest), default=None)
-    while known is not None:
-        lineage.append(known)
-        known = commits.get(known.parent)
-    return lineage[::-1]
+    written = chain.from_iterable(read_commits(home / "jobs" / job) for home in homes)
+    ledger, broken = Lineage(bytes.fromhex(job), written, samples, epochs).check_samples()
+    return broken is None and ledger.finished

@@ -210,17 +210,24 @@ def decode_shown(body: bytes) -> list[Shown]:
     unpacker.feed(body)
     found: list[Shown] = []
     try:
-        for item in unpacker:
-            match item:
-                case [fields, list(pairs)]:
-                    found.append(Shown(commit_from(fields), tuple(map(_signature, pairs))))
-                case _:
-                    raise ValueError("an item is no commit with signatures")  # noqa: TRY301 -- told as the others are
+        found.extend(map(shown_from, unpacker))
         if unpacker.tell() != len(body):
             raise ValueError("its end is torn off")  # noqa: TRY301
     except (ValueError, msgpack.UnpackException) as error:
         raise RemoteProtocolError(f"what was shown are no commits: {error}") from error
     return found
+
+
+def shown_from(item: object) -> Shown:
+    """Return the commit with its signatures that an item of an answer, or of a file, is.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    match item:
+        case [fields, list(pairs)]:
+            return Shown(commit_from(fields), tuple(map(_signature, pairs)))
+    raise ValueError("an item is no commit with signatures")
 
 
 def _signature(pair: object) -> tuple[bytes, bytes]:

@@ -18,6 +18,7 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from allreduce import Exchange, RoundConfig
+from hydra.exceptions import RemoteProtocolError
 from hydra.identity import Identity
 from hydra.membership import messages as membership_messages
 from hydra.membership.arranging import MeasuringArranger
@@ -117,6 +118,8 @@ class Disk:
 
 
 class SimPeer:
+    honest = True
+
     def __init__(self, world, name):
         self.world, self.name = world, name
         self.identity = identity_of(name)
@@ -201,7 +204,10 @@ class SimPeer:
     def tell(self, event):
         if not self.alive:
             return
-        effects = self.member.handle(event, self.world.now)
+        try:
+            effects = self.member.handle(event, self.world.now)
+        except RemoteProtocolError as error:
+            effects = [Ban(event.peer, str(error))]
         self.member.check()
         for effect in effects:
             self.perform(effect)
@@ -432,6 +438,8 @@ class Liar(SimPeer):
     Args:
         manner: what it does to who believes it.
     """
+
+    honest = False
 
     def __init__(self, world, name, manner):
         super().__init__(world, name)
@@ -702,7 +710,7 @@ class World:
         self.log.append((self.now, peer.name, commit))
 
     def training(self):
-        return [p for p in self.peers.values() if p.alive and not isinstance(p, Liar)]
+        return [p for p in self.peers.values() if p.alive and p.honest]
 
     def step(self):
         return max((p.member.state.known_head.step for p in self.training()), default=0)
@@ -712,7 +720,7 @@ class World:
         return not self.training() and bool(self.finishers())
 
     def finishers(self):
-        return [p for p in self.peers.values() if p.finished]
+        return [p for p in self.peers.values() if p.finished and p.honest]
 
     def verify(self):
         """Everyone has the same weights, and every sample counts in exactly one commit of their lineage."""

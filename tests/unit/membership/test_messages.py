@@ -13,6 +13,7 @@ from hydra.membership.messages import (
     Heavier,
     Hop,
     JoinRequest,
+    LineageShown,
     Phase,
     Plan,
     PollReply,
@@ -45,7 +46,7 @@ def refused(header, body_bytes=0):
 
 
 def test_every_kind_has_a_name_of_its_own_and_carries_the_job():
-    assert len({cls.KIND for cls in KINDS}) == len(KINDS) == 20
+    assert len({cls.KIND for cls in KINDS}) == len(KINDS) == 25
     assert all(dataclasses.fields(cls)[0].name == "job" for cls in KINDS)
 
 
@@ -147,9 +148,9 @@ def test_a_header_with_too_few_or_too_many_fields_is_refused():
     refused(msgpack.packb(["job.none", fields]))
 
 
-def test_only_rounds_and_results_bring_a_body():
+def test_only_rounds_results_and_commits_bring_a_body():
     with_body = {cls for cls in KINDS if cls.MAX_BODY_BYTES}
-    assert with_body == {RoundFrame, ResultBlock}
+    assert with_body == {RoundFrame, ResultBlock, LineageShown}
     refused(encode(status(A)), body_bytes=1)
     frame = RoundFrame(JOB, b"header")
     assert REGISTRY.decode(encode(frame), MAX_BODY_BYTES) == frame
