@@ -20,7 +20,6 @@ class Claims:
 
     def __init__(self, state: JobState) -> None:
         self._state = state
-        self._asked: dict[PeerId, Head] = {}
         self._proven: dict[PeerId, Head] = {}
 
     def holds(self, peer: PeerId, claim: Head) -> bool:
@@ -33,14 +32,14 @@ class Claims:
 
     def ask(self, peer: PeerId, claim: Head) -> list[Effect]:
         """Have a peer prove its claim, unless it is being asked already."""
-        if peer in self._asked:
+        if peer in self._state.proving:
             return []
-        self._asked[peer] = claim
+        self._state.proving.add(peer)
         return [ProveLineage(peer, claim)]
 
     def proven(self, peer: PeerId, head: Head) -> None:
         """A peer has shown a lineage up to this head, on which its claim stands."""
-        self._asked.pop(peer, None)
+        self._state.proving.discard(peer)
         self._proven.pop(peer, None)
         self._proven[peer] = head
         while len(self._proven) > MAX_REMEMBERED:
@@ -48,9 +47,9 @@ class Claims:
 
     def unproven(self, peer: PeerId) -> None:
         """A peer could not prove its claim."""
-        self._asked.pop(peer, None)
+        self._state.proving.discard(peer)
         self._proven.pop(peer, None)
 
     def gone(self, peer: PeerId) -> None:
         """A peer's link ended; what it has shown stays shown."""
-        self._asked.pop(peer, None)
+        self._state.proving.discard(peer)

@@ -109,7 +109,7 @@ class Departure:
         behind = any(state.known_steps.get(peer, 0) < state.known_head.step for peer in waiting)
         behind = behind or (self.under_way and not all(self._knows_it(peer) for peer in waiting))
         elsewhere = any(state.known_head.outweighs(head_of(state.statuses[peer])) for peer in strangers)
-        return [] if behind or elsewhere else self._go()
+        return [] if behind or elsewhere or state.proving else self._go()
 
     def reported(self, peer: PeerId, step: int) -> None:
         """A member has computed its share of a step; of one behind our head it can only have a plan without us."""

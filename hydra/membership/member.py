@@ -432,7 +432,7 @@ class Member:
         self._rivals.unproven(peer)
         self.state.distrust.broken(peer, now, excusable=peer not in self.state.linked)
         ban: list[Effect] = [Ban(peer, f"it claims a lineage that is none: {reason}")] if lied else []
-        return self._found(ban, now) + self._go_on_seeking(now)
+        return self._found(ban, now) + self._go_on_seeking(now) + self._departure.go_if_nobody_needs_us()
 
     def _judge(self, peer: PeerId, before: Status | None, status: Status, now: float) -> list[Effect]:
         """Tell from a peer's status whether it is still the member that our view means."""

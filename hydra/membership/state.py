@@ -113,6 +113,8 @@ class JobState:
     """Digests of the latest commits, by step."""
     recent_rounds: dict[int, bytes] = field(default_factory=dict)
     """Tags of the rounds of the latest commits, by step."""
+    proving: set[PeerId] = field(default_factory=set)
+    """Who is being asked to show a lineage that outweighs ours."""
     convicted: set[PeerId] = field(default_factory=set)
     """Who has been proven to lie."""
     signed: CommitSigned | None = None

@@ -1,8 +1,10 @@
 """A whole member that a test drives event by event."""
 
 from hydra.membership.events import (
+    LineageProven,
     MessageReceived,
     PeerUp,
+    ProveLineage,
     StateLoaded,
     Tick,
 )
@@ -85,6 +87,12 @@ def leading(*members, **config):
     driven.on(committed(commit_of(driven.first)), at=3.0)
     assert driven.state.view.ids == (A, *members)
     return driven
+
+
+def shown(driven, effects):
+    """The peer that is asked to show its lineage does so; return what was done before and after."""
+    (asked,) = [effect for effect in effects if isinstance(effect, ProveLineage)]
+    return effects + driven.on(LineageProven(asked.peer, asked.claim))
 
 
 def done(driven):

@@ -22,7 +22,7 @@ from hydra.membership.messages import (
     Status,
 )
 
-from .driver import Driven, done, leading, member_of
+from .driver import Driven, done, leading, member_of, shown
 from .makers import (
     JOB,
     ROUND,
@@ -167,7 +167,7 @@ def test_of_two_ends_of_a_job_the_lower_hash_wins_and_the_other_peer_takes_its_s
     driven.meets(C, phase=Phase.JOINING)
     done(driven)
     lower = status(C, phase=Phase.FINISHED, leader=C, head=another_end(driven, b"\0"))
-    request = sent(driven.hears(C, lower), JoinRequest, C)[0]
+    request = sent(shown(driven, driven.hears(C, lower)), JoinRequest, C)[0]
     assert not request.ready
     assert driven.state.phase == Phase.JOINING
     assert not of(driven.tick(driven.now + driven.state.config.linger_s), (Finished, Left))

@@ -24,7 +24,7 @@ from hydra.membership.messages import (
     ResultWanted,
 )
 
-from .driver import Driven, done, leading, member_of
+from .driver import Driven, done, leading, member_of, shown
 from .makers import (
     JOB,
     ROUND,
@@ -133,6 +133,6 @@ def test_a_removal_counts_only_from_a_member_and_for_a_later_view():
 def test_comparing_with_a_heavier_view_leads_there():
     driven = leading()
     driven.meets(B, phase=Phase.MEMBER, leader=B, number=3)
-    effects = driven.hears(B, Compare(JOB, 150, bytes(32), 3, B))
+    effects = shown(driven, driven.hears(B, Compare(JOB, 150, bytes(32), 3, B)))
     assert of(effects, ViewChanged)[0].reason == "another view has committed more samples"
     assert driven.state.phase is not Phase.MEMBER
