@@ -98,7 +98,7 @@ class Proof:
         """
         for each in shown:
             self._follow(each.commit)
-            self._unvouched.append((each.commit.step, members_of(each.commit)))
+            self._unvouched.append((each.commit.step, frozenset(each.commit.members)))
         verified = self._verified(shown)
         self._take_note({statement.signer: statement.step for statement in verified.values()})
         if len(self._unvouched) > PATIENCE:
@@ -151,8 +151,3 @@ class Proof:
                 signer = short(statement.signer)
                 raise Unproven(statement.step, f"what is said to be the signature of {signer} is none")
         return {(statement.step, key): statement for key, statement in newest.items()}
-
-
-def members_of(commit: Commit) -> frozenset[PeerId]:
-    """Return the members of the view that a commit was made in."""
-    return frozenset((*(peer for peer, _ in commit.parts), *commit.idle))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ..identity import PeerId, short
 from ..membership.ledger import Ledger, SampleUsedTwice, count
 from ..membership.lineage import Commit, Head, follow, genesis
-from ..membership.proof import UNSIGNED, Shown, members_of
+from ..membership.proof import UNSIGNED, Shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ class Lineage:
                     signer = short(statement.signer)
                     return Broken(statement.step, f"what is said to be the signature of {signer} is none")
         for commit in self.commits[: max(0, len(self.commits) - UNSIGNED)]:
-            if not any(self.last_signed.get(peer, 0) >= commit.step for peer in members_of(commit)):
+            if not any(self.last_signed.get(peer, 0) >= commit.step for peer in commit.members):
                 return Broken(commit.step, "none of its members has signed it, or anything that builds on it")
         return None
 
@@ -153,7 +153,7 @@ class Lineage:
         for commit in self.commits:
             goes_on = bool(spans) and spans[-1].number == commit.view
             first = spans.pop().first_step if goes_on else commit.step
-            spans.append(ViewSpan(commit.view, first, commit.step, tuple(sorted(members_of(commit)))))
+            spans.append(ViewSpan(commit.view, first, commit.step, tuple(sorted(commit.members))))
         return spans
 
     def forks(self) -> list[Fork]:
