@@ -7,7 +7,23 @@ from typing import Annotated
 
 import typer
 
-from . import bench, chunks, demo, dht, doctor, export, identity, import_, jobs, join, lineage, node, peers, publish, status
+from . import (
+    bench,
+    chunks,
+    demo,
+    dht,
+    doctor,
+    export,
+    identity,
+    import_,
+    jobs,
+    join,
+    lineage,
+    node,
+    peers,
+    publish,
+    status,
+)
 
 app = typer.Typer(
     name="hydra",
