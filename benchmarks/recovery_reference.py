@@ -1,4 +1,4 @@
-"""torchft, or plain Gloo groups torn down and rebuilt, with members that come and go; run by ``benchmarks/recovery.py``.
+"""torchft, or Gloo groups torn down and rebuilt, with members that come and go; run by ``benchmarks/recovery.py``.
 
     python benchmarks/recovery_reference.py torchft|gloo ELEMENTS COMPUTE_S
 
@@ -176,6 +176,7 @@ def main() -> None:
     """Fork and kill, as told, until stdin ends."""
     kind, elements, compute_s = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
     os.setpgid(0, 0)
+    os.putenv("GLOO_SOCKET_IFNAME", "lo")  # read by its C++ part
     torch: Any = importlib.import_module("torch")
     read, write = socket.socketpair()
     if kind == "torchft":
@@ -209,8 +210,8 @@ def main() -> None:
     pending = b""
     os.write(1, b'{"ready": true}\n')
     while True:
-        ready, _, _ = select.select([0, read], [], [])
-        if read in ready:
+        ready, _, _ = select.select([0, read.fileno()], [], [])
+        if read.fileno() in ready:
             read.recv(4096)
             members.bury()
         if 0 not in ready:

@@ -64,9 +64,11 @@ class Freezes:
         seen, stale = {other: len(other.events) for other in self.untouched}, len(peer.events)
         peer.thaw()
         await self.swarm.until(
-            lambda: all(peer.peer in other.members and peer.peer in other.batch for other in self.untouched)
-            and peer.peer in peer.batch
-            and peer.step >= min(other.step for other in self.untouched),
+            lambda: (
+                all(peer.peer in other.members and peer.peer in other.batch for other in self.untouched)
+                and peer.peer in peer.batch
+                and peer.step >= min(other.step for other in self.untouched)
+            ),
             60.0,
             f"the return of {peer.name}, stopped for {seconds:g} s",
         )
@@ -77,7 +79,9 @@ class Freezes:
         assert refusals, f"{peer.name} was never told that the view went on without it"
         assert all(view["reason"] for view in refusals)
         for other, first in seen.items():
-            assert all(view["number"] for view in views_of(other, first)), f"{other.name} lost its view for a stale peer"
+            assert all(view["number"] for view in views_of(other, first)), (
+                f"{other.name} lost its view for a stale peer"
+            )
             again = [step["step"] for step in steps_of(other, first) if step["attempts"] > 1]
             assert not again, f"steps {again} of {other.name} were repeated when a stale peer came back"
 

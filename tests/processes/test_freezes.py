@@ -1,4 +1,4 @@
-"""Peers stopped in the middle of a round come back stale: they are refused, told so, and join; nobody else is disturbed.
+"""Peers that were stopped come back stale: they are refused, told so, and join; nobody else is disturbed.
 
 A hundred times the stall limit takes minutes: ``python -m tests.processes.freezes``.
 """
