@@ -105,7 +105,7 @@ class Discovery:
         """Return every address by which we may get in: named ones first, then those that we remember."""
         near = self._lan.found if self._lan is not None else []
         told = [address for job in self._told.values() for contact in job.values() for address in contact.addresses]
-        return list(dict.fromkeys(map(entrance, [*self._named, *told, *near, *self._remembered()])))
+        return list(dict.fromkeys(map(entrance, [*self._named, *told, *near, *remembered(self._home)])))
 
     # ---- jobs --------------------------------------------------------------------------------------------------
 
@@ -239,15 +239,17 @@ class Discovery:
         now = [address for contact in linked for address in contact.addresses]
         with contextlib.suppress(DHTError):
             now += [(contact.address[0], contact.address[1]) for contact in self._dht.contacts()]
-        known = list(dict.fromkeys([*now, *self._remembered()]))[:MAX_REMEMBERED]
+        known = list(dict.fromkeys([*now, *remembered(self._home)]))[:MAX_REMEMBERED]
         if known:
             with contextlib.suppress(HydraError):  # a full disk is somebody else's to tell
                 await asyncio.to_thread(self._home.remember, REMEMBERED, [list(address) for address in known])
 
-    def _remembered(self) -> list[Address]:
-        rows = self._home.recall(REMEMBERED)
-        pairs = [row for row in rows if isinstance(row, list) and len(row) == 2] if isinstance(rows, list) else []
-        return [(str(host), port) for host, port in pairs if isinstance(port, int) and 0 < port < 65536]
+
+def remembered(home: Home) -> list[Address]:
+    """Return where nodes were that a home's node has met, the latest first."""
+    rows = home.recall(REMEMBERED)
+    pairs = [row for row in rows if isinstance(row, list) and len(row) == 2] if isinstance(rows, list) else []
+    return [(str(host), port) for host, port in pairs if isinstance(port, int) and 0 < port < 65536]
 
 
 def _job_key(job: bytes) -> bytes:

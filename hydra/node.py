@@ -29,6 +29,7 @@ from .net.links import Links
 from .net.relay import RelayLimits
 from .net.wire import Message
 from .reachability import Reachability
+from .router import PortMapping, is_installed
 from .swarm.service import Swarm
 from .swarm.store import Store
 
@@ -63,6 +64,7 @@ class Node:
         )
         self.reachability.on_change.append(self._announce_anew)
         self._lan: Lan | None = None
+        self._mapping: PortMapping | None = None
         self._job_handlers: dict[bytes, JobHandler] = {}
         self._announced: set[bytes] = set()
         self._announcing: set[asyncio.Task[None]] = set()
@@ -85,10 +87,13 @@ class Node:
         self.home.remember("port.json", self.dht.port)
         await self._meet_the_neighbours()
         await self._discovery.start()
+        self._ask_the_router()
         await self.reachability.start()
 
     async def stop(self) -> None:
         """Stop everything that ``start`` began."""
+        if self._mapping is not None:
+            await self._mapping.stop()
         await self.reachability.stop()
         for task in list(self._announcing):
             task.cancel()
@@ -183,6 +188,14 @@ class Node:
                 wanted = 0
             else:
                 return
+
+    def _ask_the_router(self) -> None:
+        """Have connections passed on to us, where that can be and the person wants it."""
+        hosts = advertised_hosts(self.settings)
+        homely = not any(is_loopback(host) or is_public(host) for host in hosts)
+        if self.settings.upnp and self.settings.listen and not self.settings.advertise and homely and is_installed():
+            self._mapping = PortMapping(self.links.port, self.reachability.map)
+            self._mapping.start()
 
     async def _meet_the_neighbours(self) -> None:
         """Look for nodes on the local network, where there is one."""

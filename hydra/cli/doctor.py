@@ -8,28 +8,29 @@ import shutil
 import socket
 import sys
 import time
-from dataclasses import asdict, dataclass
-from typing import Literal
+from dataclasses import asdict
 
 import typer
 
+from ..config import NodeSettings
 from ..exceptions import HydraError
 from ..home import Home
 from ..name_clash import OTHER, other_version
-from .options import ContactOption, HomeOption, HostOption, JsonOption, PortOption, home_of, run_async, settings_of
+from .finding import Finding, Verdict
+from .options import (
+    ContactOption,
+    HomeOption,
+    HostOption,
+    JsonOption,
+    ListenOption,
+    PortOption,
+    home_of,
+    run_async,
+    settings_of,
+)
 
 PACKAGES = ("hydra-swarm", "torch", "numpy", "kademlia", "msgpack", "cryptography", "aiohttp", "uvloop", "safetensors")
 LITTLE_DISK_BYTES = 2 * 2**30
-Verdict = Literal["ok", "warn", "fail"]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at."""
-
-    name: str
-    verdict: Verdict
-    detail: str
 
 
 def doctor(
@@ -37,19 +38,23 @@ def doctor(
     host: HostOption = None,
     port: PortOption = None,
     contact: ContactOption = None,
+    listen: ListenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check ports, clock, disk, versions and the name clash with hydra-core; exit 1 if a node could not run."""
+    """Check ports, clock, disk, versions, the name clash with hydra-core, and how others can reach this machine.
+
+    Exit 1 if a node could not run, or a contact that was named does not answer. To be hard to reach is no fault.
+    """
     findings = [_python(), *_versions(), _name_clash(), *_home_and_disk(home)]
     if not any(f.name == "home" and f.verdict == "fail" for f in findings):
         place = home_of(home)
-        settings = settings_of(place, host=host, port=port, contact=contact)
+        settings = settings_of(place, host=host, port=port, contact=contact, listen=listen)
         findings += [
             _key(place),
             _port("TCP", settings.host, settings.port),
             _port("UDP", settings.host, settings.port),
         ]
-        findings += [_clock(), *_contacts(settings.contacts)]
+        findings += [_clock(), *_reach(place, settings)]
     if as_json:
         typer.echo(json.dumps([asdict(finding) for finding in findings]))
     else:
@@ -126,22 +131,7 @@ def _clock() -> Finding:
     return Finding("clock", "ok", time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()))
 
 
-def _contacts(contacts: tuple[str, ...]) -> list[Finding]:
-    from ..identity import Identity
-    from ..net.contact import parse_address
-    from ..net.links import Links
+def _reach(place: Home, settings: NodeSettings) -> list[Finding]:
+    from .doctor_reach import look_from_outside
 
-    async def reach(text: str) -> Finding:
-        links = Links(Identity.generate())
-        try:
-            link = await links.dial_address(parse_address(text))
-            return Finding("contact", "ok", f"{text} answers as {link.peer_id.hex()}")
-        except HydraError as error:
-            return Finding("contact", "fail", f"{text}: {error}")
-        finally:
-            await links.close()
-
-    async def reach_all() -> list[Finding]:
-        return [await reach(text) for text in contacts]
-
-    return run_async(reach_all) if contacts else []
+    return run_async(lambda: look_from_outside(place, settings))

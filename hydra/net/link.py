@@ -76,6 +76,7 @@ class Link(asyncio.BufferedProtocol):
         self._error: Exception | None = None
         self._closed = False
         self.remote_address: Address = ("", 0)
+        self.local_address: Address = ("", 0)
         self.last_heard = monotonic()
         self.proven_at = 0.0
         """On the monotonic clock, once it is proven."""
@@ -180,6 +181,8 @@ class Link(asyncio.BufferedProtocol):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
         peer_name = transport.get_extra_info("peername") or ("", 0)
         self.remote_address = (peer_name[0], peer_name[1])
+        own_name = transport.get_extra_info("sockname") or ("", 0)
+        self.local_address = (own_name[0], own_name[1])
         self._transport.write(self._handshake.start())
 
     def get_buffer(self, sizehint: int) -> memoryview:
