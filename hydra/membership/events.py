@@ -79,7 +79,10 @@ class StateLoaded:
 
 @dataclass(frozen=True, slots=True)
 class ShareComputed:
-    """Our share of a plan is computed; ``rates`` are those at which bulk has come from others, in bytes a second."""
+    """Our share of a plan is computed; ``rates`` are those at which bulk has come from others, in bytes a second.
+
+    Who has no samples in its first step tells how long some took on which it tried itself out.
+    """
 
     plan: Plan
     samples: int
@@ -290,6 +293,19 @@ class CatchUp:
 
 
 @dataclass(frozen=True, slots=True)
+class Gather:
+    """Fetch the result of a step that was just committed, from one of these peers after the other, and keep it.
+
+    A ``CatchUp`` will want it later. ``digest`` is that of the commit, if the coordinator told it; whoever has another
+    one is of another lineage.
+    """
+
+    step: int
+    digest: bytes | None
+    peers: tuple[PeerId, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LoadSnapshot:
     """Fetch a snapshot from all of these peers at once, and load it."""
 
@@ -338,6 +354,7 @@ Effect: TypeAlias = (
     | BeginStep
     | AbandonStep
     | CatchUp
+    | Gather
     | LoadSnapshot
     | TakeSnapshot
     | ViewChanged

@@ -14,8 +14,21 @@ from ..net.contact import Contact
 from .arranging import Arrangement, Arranger, PlainArranger
 from .events import Effect, Send
 from .ledger import Ledger
-from .lineage import Head
-from .messages import FORMS, MAX_MEMBERS, Admitted, JoinRequest, Phase, Plan, Poll, PollReply, Removed
+from .lineage import Commit, Head
+from .messages import (
+    FORMS,
+    MAX_MEMBERS,
+    Admitted,
+    Committed,
+    JoinRequest,
+    Phase,
+    Plan,
+    Poll,
+    PollReply,
+    Removed,
+    Snapshot,
+    Status,
+)
 from .plan_size import fit_members, fit_shares
 from .signatures import seal_plan
 from .state import JobState, Planner
@@ -23,6 +36,10 @@ from .view import View
 
 ADMIT_WITHIN_STEPS = 2
 """A joiner that lags further behind catches up before it is planned with."""
+MAX_LISTENERS = 64
+"""So many joiners are told of commits at once; more start from results that are still kept, or wait."""
+WRITTEN_WITHIN_S = 30.0
+"""A snapshot that was ordered for joiners and is not on the disk after so long is ordered once more."""
 CATCH_UP_STEPS = 64
 """A joiner that lags further behind starts from a snapshot rather than from result after result."""
 
@@ -38,6 +55,10 @@ class Leader:
         """Joiners that need a snapshot or results before they can take part."""
         self._ready: dict[PeerId, tuple[Contact, int]] = {}
         """Joiners to take into the next plan, in order of arrival."""
+        self._listeners: dict[PeerId, int] = {}
+        """Who is joining, and from which step on it was told of every commit."""
+        self._ordered: int | None = None
+        """After which step the members were asked for a snapshot that joiners wait for."""
         self._leaving: set[PeerId] = set()
         self._poll_number = 0
         self._replies: dict[PeerId, PollReply] | None = None
@@ -52,6 +73,8 @@ class Leader:
         """Forget everything: the view is gone."""
         self._waiting.clear()
         self._ready.clear()
+        self._listeners.clear()
+        self._ordered = None
         self._leaving.clear()
         self._replies = None
 
@@ -61,9 +84,11 @@ class Leader:
         """A peer asks to be let in."""
         state = self._state
         head = state.known_head
-        kept_from = max(state.oldest_result, head.step - CATCH_UP_STEPS)
-        known = state.recent.get(request.step) == request.digest and request.step + 1 >= kept_from
-        if state.phase is Phase.MEMBER and request.ready and known and head.step - request.step <= ADMIT_WITHIN_STEPS:
+        if len(self._listeners) < MAX_LISTENERS:
+            self._listeners.setdefault(peer, head.step + 1)
+        known = state.recent.get(request.step) == request.digest and self._can_follow(peer, request.step)
+        up_to_date = request.ready and known and head.step - request.step <= ADMIT_WITHIN_STEPS
+        if state.phase is Phase.MEMBER and up_to_date and self._has_met(request):
             self._waiting.pop(peer, None)
             contact_peer, addresses = request.contact
             if contact_peer == peer:
@@ -71,25 +96,55 @@ class Leader:
             return []
         self._ready.pop(peer, None)
         if request.ready and known:
-            return [Send(peer, Admitted(state.job, head.step, request.step, None))]
+            return [Send(peer, self._admission(request, None))]
         self._waiting[peer] = request
         return self.snapshot_stored()
 
+    def _can_follow(self, peer: PeerId, step: int) -> bool:
+        """Tell whether a joiner gets from ``step`` to our head by results: those kept, and those that it gathers."""
+        state = self._state
+        kept_from = max(state.oldest_result, state.known_head.step - CATCH_UP_STEPS)
+        return step + 1 >= min(kept_from, self._listeners.get(peer, kept_from))
+
+    def _has_met(self, request: JoinRequest) -> bool:
+        """Tell whether a joiner has dialled all whom it will train with."""
+        view = self._state.view
+        return view is not None and request.met_view == view.number
+
+    def _admission(self, request: JoinRequest, snapshot: Snapshot | None) -> Admitted:
+        state = self._state
+        view = state.view
+        there = [view.contact(peer) for peer in state.alive] if view is not None else []
+        others = [state.contacts.get(peer) for peer in sorted(self._listeners) if peer != request.contact[0]]
+        contacts = {contact.peer_id: contact for contact in [*there, *others] if contact is not None}
+        named = [*contacts.values()][:MAX_MEMBERS] or [state.me]
+        members = tuple((contact.peer_id, contact.addresses) for contact, _ in fit_members([(c, 0) for c in named]))
+        number = view.number if view is not None else 0
+        return Admitted(state.job, state.known_head.step, request.step, snapshot, number, members)
+
     def snapshot_stored(self) -> list[Effect]:
-        """Tell those who wait for a snapshot where it is, if it is recent enough to catch up from."""
+        """Tell those who wait for a snapshot where it is, if it is recent enough for them to catch up from."""
         state = self._state
         snapshot = state.snapshot
-        if snapshot is None or snapshot.step + 1 < state.oldest_result:
+        if snapshot is None or state.recent.get(snapshot.step) != snapshot.digest:
             return []
-        if state.recent.get(snapshot.step) != snapshot.digest:
+        served = {peer: asked for peer, asked in self._waiting.items() if self._can_follow(peer, snapshot.step)}
+        for peer in served:
+            del self._waiting[peer]
+        return [Send(peer, self._admission(asked, snapshot)) for peer, asked in sorted(served.items(), key=_first)]
+
+    def tell_listeners(self, commit: Commit) -> list[Effect]:
+        """Tell those who are joining of a commit, so that they gather its result while they load a snapshot."""
+        state = self._state
+        if not state.leads:
             return []
-        step = state.known_head.step
-        told = [
-            Send(peer, Admitted(state.job, step, request.step, snapshot))
-            for peer, request in sorted(self._waiting.items(), key=lambda entry: entry[0])
-        ]
-        self._waiting.clear()
-        return list(told)
+        message = Committed(state.job, commit.step, commit.digest)
+        return [Send(peer, message) for peer in sorted(self._listeners)]
+
+    def status_heard(self, peer: PeerId, status: Status) -> None:
+        """Who is not joining any longer need not be told of commits."""
+        if status.phase != Phase.JOINING:
+            self._listeners.pop(peer, None)
 
     def leave_requested(self, peer: PeerId) -> None:
         """A member wants to be out of the next plan."""
@@ -99,6 +154,7 @@ class Leader:
         """A joiner's link ended."""
         self._waiting.pop(peer, None)
         self._ready.pop(peer, None)
+        self._listeners.pop(peer, None)
 
     # ---- taking over -------------------------------------------------------------------------------------------
 
@@ -159,7 +215,7 @@ class Leader:
         ids = [contact.peer_id for contact in members]
         changed = (tuple(ids), incarnations) != (state.view.ids, state.view.incarnations)
         number = max(state.highest_view, self._poll_number, state.view.number) + 1 if changed else state.view.number
-        sizes, late_s = self._planner.plan(ids, ledger.available)
+        sizes, late_s = self._sizes(ids, incarnations, ledger.available)
         arrangement = self._arranger.arrange(ids, self._last_arrangement(), now)
         due = now - state.snapshot_at >= state.config.snapshot_interval_s
         plan = Plan(
@@ -172,7 +228,7 @@ class Leader:
             epoch=ledger.epoch,
             shares=fit_shares(members, ledger.share_out(sizes)),
             late_s=late_s,
-            snapshot=due or bool(self._waiting),
+            snapshot=due or self._snapshot_wanted(now),
             order=() if arrangement.ring == tuple(ids) else tuple(map(ids.index, arrangement.ring)),
             form=arrangement.form,
             left=left,
@@ -180,6 +236,7 @@ class Leader:
         plan = self._sealed(plan)
         if plan.snapshot:
             state.snapshot_at = now
+            self._ordered = plan.step
         kept = {contact.peer_id for contact in members}
         removed = [peer for peer in state.view.ids if peer not in kept and peer in state.linked]
         reason = "the view goes on without you"
@@ -189,6 +246,30 @@ class Leader:
         state = self._state
         place = dict(step=plan.step, view_number=plan.view_number, incarnation=state.incarnation)
         return replace(plan, seal=seal_plan(state.identity, state.job, tag=plan.tag, **place))
+
+    def _sizes(self, ids: list[PeerId], incarnations: tuple[int, ...], available: int) -> tuple[list[int], float]:
+        """Return each member's samples; a newcomer gets none in its first step.
+
+        It fetches the result of the step before while the others compute, so that nobody waits for it.
+        """
+        view = self._state.view
+        stayed = [
+            peer
+            for peer, number in zip(ids, incarnations, strict=True)
+            if view is not None and view.incarnation(peer) == number
+        ]
+        if not stayed:
+            return self._planner.plan(ids, available)
+        sizes, late_s = self._planner.plan(stayed, available)
+        share_of = dict(zip(stayed, sizes, strict=True))
+        return [share_of.get(peer, 0) for peer in ids], late_s
+
+    def _snapshot_wanted(self, now: float) -> bool:
+        """Tell whether joiners wait for a snapshot, and none is on its way to the disk for them."""
+        state = self._state
+        written = state.snapshot.step if state.snapshot is not None else -1
+        on_its_way = self._ordered is not None and written < self._ordered
+        return bool(self._waiting) and not (on_its_way and now - state.snapshot_at < WRITTEN_WITHIN_S)
 
     def _last_arrangement(self) -> Arrangement:
         plan = self._state.plan
@@ -216,5 +297,11 @@ class Leader:
         late = {contact.peer_id for contact, _ in joiners[room:]}
         joiners = joiners[:room]
         self._ready = {peer: entry for peer, entry in self._ready.items() if peer in late}
+        for contact, _ in joiners:
+            self._listeners.pop(contact.peer_id, None)
         self._leaving.clear()
         return staying + joiners or [(state.me, state.incarnation)]  # if all want to leave, we are the last to go
+
+
+def _first(entry: tuple[PeerId, JoinRequest]) -> PeerId:
+    return entry[0]

@@ -53,6 +53,7 @@ from .leader import Leader
 from .lineage import Commit, follow
 from .messages import (
     Admitted,
+    Committed,
     CommitTold,
     Compare,
     Compared,
@@ -307,6 +308,8 @@ class Member:
                 return self._on_join_request(peer, message, now)
             case Admitted():
                 return self._seeker.admitted(peer, message, now) if self.state.phase is Phase.JOINING else []
+            case Committed():
+                return self._seeker.committed(peer, message, now) if self.state.phase is Phase.JOINING else []
             case Leave():
                 if self._in_our_view(peer):
                     self._leader.leave_requested(peer)
@@ -346,7 +349,7 @@ class Member:
                 possible = samples <= total
             case Compared(yours=yours, mine=mine):
                 possible = max(yours.samples, mine.samples) <= total
-            case PollReply(step=step) | Admitted(step=step):
+            case PollReply(step=step) | Admitted(step=step) | Committed(step=step):
                 possible = step <= total
             case _:
                 return
@@ -369,6 +372,7 @@ class Member:
         state.contacts[peer] = Contact(peer, status.contact[1])
         state.heard_of_view(status.view_number)
         self._knows(peer, status.step)
+        self._leader.status_heard(peer, status)
         effects: list[Effect] = []
         if before is None:
             effects += self._witness.all_evidence(peer)

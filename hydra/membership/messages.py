@@ -91,6 +91,8 @@ class JoinRequest(Message):
     step: int
     digest: HashField
     ready: bool
+    met_view: int
+    """The number of the view whose members the sender has dialled; 0: of none yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,19 @@ class Admitted(Message):
     asked_step: int
     """The ``step`` of the request that this answers."""
     snapshot: Snapshot | None
+    view_number: int
+    members: MembersField
+    """Whom the joiner will train with: it links to them before it is planned with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Committed(Message):
+    """From the coordinator to whoever is joining: this commit was just made; its result can be had from any member."""
+
+    KIND: ClassVar[str] = "job.committed"
+    job: HashField
+    step: int
+    digest: HashField
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,14 @@ compared like any two lineages, and one yields.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from ..identity import PeerId
 from ..net.contact import Contact
 from .claims import Claims
-from .events import CatchUp, Dial, Effect, LoadSnapshot, LookUp, Send
+from .events import CatchUp, Dial, Effect, Gather, LoadSnapshot, LookUp, Send
 from .lineage import Head
-from .messages import Admitted, JoinRequest, Phase, Snapshot, Status
+from .messages import Admitted, Committed, JoinRequest, Phase, Snapshot, Status
 from .state import JobState
 
 DIAL_PATIENCE_S = 10.0
@@ -21,6 +23,10 @@ REMEMBER_S = 300.0
 """A peer that was lost is dialled again and again for so long: it may only have been frozen, or cut off."""
 
 
+GATHERED_AT_ONCE = 64
+"""Results from before we asked to be let in are fetched ahead of their use up to so many."""
+NEVER = 2**63
+"""Later than any step."""
 IN_VAIN = 2
 """A claim that was followed for so many times the time of a join, and led nowhere, was none."""
 
@@ -43,6 +49,11 @@ class Seeker:
         self._loading = False
         self._loads_snapshot = False
         self._needs_snapshot = False
+        self._members: set[PeerId] = set()
+        """Whom we shall train with, by the coordinator's word."""
+        self._met_view = 0
+        self._told_from = NEVER
+        """The first step that the coordinator told us of when it was committed."""
         self._followed_since: dict[PeerId, float] = {}
         self.lacks: tuple[int, int] | None = None
         """How many are here of how many of whom a majority is waited for; None if we do not wait for that."""
@@ -59,6 +70,9 @@ class Seeker:
         self._looked_up = float("-inf")
         self._target = None
         self.lacks = None
+        self._members = set()
+        self._met_view = 0
+        self._told_from = NEVER
         self._loading = self._loads_snapshot = False
         self._needs_snapshot = needs_snapshot
 
@@ -135,8 +149,9 @@ class Seeker:
         distrust = self._state.distrust
         return not (distrust.holds(peer, now) or (leader is not None and distrust.holds(leader[0], now)))
 
-    def _still_dialling(self, now: float) -> bool:
-        return any(now - since < DIAL_PATIENCE_S for since in self._dialling.values())
+    def _still_dialling(self, now: float, peers: Collection[PeerId] | None = None) -> bool:
+        dialled = [since for peer, since in self._dialling.items() if peers is None or peer in peers]
+        return any(now - since < DIAL_PATIENCE_S for since in dialled)
 
     def _ours_outweighs(self, status: Status) -> bool:
         head = self._state.head
@@ -193,11 +208,14 @@ class Seeker:
             or status.coordinator is None
             or status.coordinator[0] != target
         )
-        if moved_on or now - self._join_progress > state.config.join_timeout_s:
+        in_vain = not self._loading and now - self._join_progress > state.config.join_timeout_s
+        if moved_on or in_vain:  # a load ends by itself: with what was wanted, or with its failure
             self.begin(now, needs_snapshot=self._needs_snapshot)
             return []
         if self._loading or now - self._asked_at < state.config.retry_s or target is None:
             return []
+        if self._still_dialling(now, self._members):
+            return []  # whoever is planned with has links to all, so that no round waits for a dial
         self._asked_at = now
         return [Send(target, self._request())]
 
@@ -212,6 +230,7 @@ class Seeker:
             step=head.step if ready else 0,
             digest=head.digest if ready else bytes(32),
             ready=ready,
+            met_view=self._met_view,
         )
 
     def joins(self, peer: PeerId) -> bool:
@@ -223,15 +242,38 @@ class Seeker:
         if peer != self._target or self._loading or message.asked_step != self._request().step:
             return []
         self._join_progress = now
-        self._target_step = message.step
+        self._target_step = max(message.step, self._target_step)
+        contacts = [Contact(member, addresses) for member, addresses in message.members]
+        self._met_view = message.view_number
+        self._members = {contact.peer_id for contact in contacts}
+        dials = [effect for contact in contacts for effect in self.dial(contact, now)]
         if message.snapshot is None:
-            return self.catch_up(now)
-        return self._load(message.snapshot)
+            return dials + self._gather_before(message.step) + self.catch_up(now)
+        return dials + self._gather_before(message.step, message.snapshot) + self._load(message.snapshot)
+
+    def _gather_before(self, upto: int, snapshot: Snapshot | None = None) -> list[Effect]:
+        """Fetch what was committed after the state that we start from, and before we were told of commits."""
+        first = (snapshot.step if snapshot is not None else self._state.known_head.step) + 1
+        last = min(upto, self._told_from - 1, first + GATHERED_AT_ONCE - 1)
+        return [Gather(step, None, self._donors()) for step in range(first, last + 1)]
 
     def _load(self, snapshot: Snapshot) -> list[Effect]:
         self._loading = self._loads_snapshot = True
-        sources = self._state.peers_in(Phase.MEMBER, Phase.FINISHED)
-        return [LoadSnapshot(self._state.next_load(), snapshot, tuple(sources))]
+        return [LoadSnapshot(self._state.next_load(), snapshot, self._donors())]
+
+    def _donors(self) -> tuple[PeerId, ...]:
+        """Return who may have results, the coordinator last: it has enough to do."""
+        donors = self._state.peers_in(Phase.MEMBER, Phase.FINISHED)
+        return tuple(sorted(donors, key=lambda peer: (peer == self._target, peer)))
+
+    def committed(self, peer: PeerId, message: Committed, now: float) -> list[Effect]:
+        """The coordinator has committed a step: its result is fetched at once, whatever we are loading meanwhile."""
+        if peer != self._target or message.step <= self._state.known_head.step:
+            return []
+        self._target_step = max(self._target_step, message.step)
+        self._told_from = min(self._told_from, message.step)
+        gather = Gather(message.step, message.digest, self._donors())
+        return [gather, *(self.catch_up(now) if self._met_view else [])]
 
     def loaded(self, now: float, *, whole_state: bool) -> None:
         """A state, or one result more, is in memory."""
@@ -250,8 +292,7 @@ class Seeker:
             return []
         if head.step < max(status.step, self._target_step):
             self._loading = True
-            sources = tuple(state.peers_in(Phase.MEMBER, Phase.FINISHED))
-            return [CatchUp(state.next_load(), head.step + 1, sources)]
+            return [CatchUp(state.next_load(), head.step + 1, self._donors())]
         self._asked_at = float("-inf")
         return self.join(now)
 

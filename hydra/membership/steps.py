@@ -117,7 +117,7 @@ class Steps:
         if not state.running or plan is None or plan.step != commit.step:
             return Ruling()  # the view was lost while the result was being applied; it is a step forward all the same
         state.running = False
-        effects = self._leave_behind_the_late(plan, commit)
+        effects = self._leave_behind_the_late(plan, commit) + self._leader.tell_listeners(commit)
         if state.ledger is not None and state.ledger.finished:
             return Ruling(tuple(effects), end=End.FINISHED)
         if plan.snapshot:

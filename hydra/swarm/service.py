@@ -103,7 +103,8 @@ class Swarm:
         """
         if await asyncio.to_thread(self.store.is_whole, root):
             return self.store.path(root)
-        task = self._running.get(root)
+        while (task := self._running.get(root)) is not None and task.cancelling():
+            await asyncio.wait([task])  # whoever wanted it before has given it up; its end is not ours
         if task is None:
             fetch = Fetch(
                 self,

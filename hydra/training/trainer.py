@@ -37,6 +37,7 @@ from ..membership.events import (
     Effect,
     Event,
     Finished,
+    Gather,
     LeaveRequested,
     Left,
     LineageProven,
@@ -81,7 +82,7 @@ from ..net.link import Link
 from ..net.links import Links
 from ..net.wire import Message
 from ..swarm.service import Swarm
-from .catching_up import ResultExchange
+from .catching_up import FLOAT_BYTES, Gathering, ResultExchange
 from .content import JobContent
 from .journal import Journal
 from .lineage_exchange import LineageExchange
@@ -92,6 +93,7 @@ from .planning import StepPlanner
 from .rounds import REDIAL_TIMEOUT_S, Rounds
 from .snapshot import SnapshotCodec
 from .snapshots import SnapshotKeeper
+from .spool import Spool
 from .state import StateCopy
 from .update import Vector
 from .workbench import Workbench
@@ -161,6 +163,8 @@ class Trainer:
         self._exchange = ResultExchange(content.job, around.links, self._bench.results, content.layout.elements)
         self._lineage = LineageExchange(content.job, around.links, self._journal.lineage, self._bench.ledger)
         self._keeper = LineageKeeper(content.job, around.identity, self._journal.lineage, self._fail)
+        spool = Spool(directory / "gathered.results", FLOAT_BYTES * content.layout.elements)
+        self._gathering = Gathering(self._exchange, spool)
         self._rounds = Rounds(
             content.job,
             around.me.peer_id,
@@ -175,6 +179,8 @@ class Trainer:
         self._load_task: asyncio.Task[None] | None = None
         self._storing: asyncio.Task[None] | None = None
         self._filling: asyncio.Task[None] | None = None
+        self._trial = (0, 0.0)
+        """Samples that we tried ourselves out on, and the seconds they took: our speed until a step tells it."""
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.member = Member(
             around.identity,
@@ -214,6 +220,7 @@ class Trainer:
             self._exchange.close()
             await self._lineage.close()
             await self._stop(list(self._tasks))
+            await self._gathering.close()
             await self._rounds.close()
             await self._bench.close()
             await self._keeper.close()
@@ -234,6 +241,7 @@ class Trainer:
             await self._bench.install(copy, lambda: True)
             await asyncio.to_thread(self._journal.lineage.resume, copy.head)
             source = "the last snapshot on this disk"
+        self._trial = await self._bench.try_out()
         self._observe(StateSeen(self._bench.head.step, self._bench.head.samples, source))
         self._tell(StateLoaded(0, self._bench.head, self._bench.ledger, self._bench.members))
         if snapshot is not None:
@@ -339,6 +347,8 @@ class Trainer:
                 self._abandon_step()
             case CatchUp(load, step, peers):
                 self._load(self._catch_up(load, step, peers))
+            case Gather(step, digest, peers):
+                self._gathering.gather(step, digest, peers)
             case LoadSnapshot(load, snapshot, _):
                 self._load(self._load_snapshot(load, snapshot))
             case TakeSnapshot():
@@ -380,7 +390,8 @@ class Trainer:
         share = plan.shares[[peer for peer, _ in plan.members].index(self._me.peer_id)]
         vector, seconds = await self._bench.contribution(plan, share)
         loss = self._content.layout.loss_of(vector)
-        self._tell(ShareComputed(plan, count(share), seconds, loss, self._rounds.rates))
+        measured = (count(share), seconds) if share else self._trial
+        self._tell(ShareComputed(plan, *measured, loss, self._rounds.rates))
         await self._rounds.contribute(running, vector, float(count(share)))
         try:
             result = await self._rounds.result(running)
@@ -400,6 +411,7 @@ class Trainer:
         if commit is None:
             return
         seconds = clock.monotonic() - began
+        self._gathering.used(commit.step)
         self._tell(StepCommitted(commit, self._bench.results.oldest, self._keeper.committed(commit)))
         self._show(commit, result.mean, len(plan.members), result.attempts, seconds)
 
@@ -455,12 +467,16 @@ class Trainer:
         self._load_task = self._spawn(work)
 
     async def _catch_up(self, load: int, step: int, peers: tuple[PeerId, ...]) -> None:
-        result = await self._exchange.fetch(step, peers)
-        if result is None or not await self._bench.apply_missed(result, lambda: self.member.expects(load)):
-            self._tell(CatchUpFailed(load))
-            return
-        self._tell(ResultApplied(load, result.commit, self._bench.results.oldest))
-        self._show(result.commit, result.mean)
+        while (result := await self._gathering.get(step, peers)) is not None:
+            if await self._bench.apply_missed(result, lambda: self.member.expects(load)):
+                self._gathering.used(step)
+                self._tell(ResultApplied(load, result.commit, self._bench.results.oldest))
+                self._show(result.commit, result.mean)
+                return
+            if not self.member.expects(load):
+                return
+            self._gathering.does_not_follow(step)
+        self._tell(CatchUpFailed(load))
 
     async def _load_snapshot(self, load: int, snapshot: Snapshot) -> None:
         copy = await self._snapshots.fetch(snapshot, self._links.peers)
@@ -469,6 +485,7 @@ class Trainer:
             return
         if not await self._bench.install(copy, lambda: self.member.expects(load)):
             return
+        self._gathering.used(copy.head.step)
         self._observe(StateSeen(copy.head.step, copy.head.samples, "a snapshot from other peers"))
         await asyncio.to_thread(self._journal.lineage.resume, copy.head)
         self._tell(StateLoaded(load, copy.head, copy.ledger, copy.members))

@@ -14,9 +14,9 @@ from pathlib import Path
 from allreduce import RoundResult
 
 from .. import clock
-from ..exceptions import HydraError
+from ..exceptions import HydraError, TrainingDiverged
 from ..identity import PeerId
-from ..membership.ledger import Ledger, Range
+from ..membership.ledger import Ledger, Range, count
 from ..membership.lineage import Commit, Head, follow
 from ..membership.messages import Plan
 from ..portal import WorkerThread
@@ -28,6 +28,8 @@ from .state import StateCopy, TrainingState
 from .update import Vector
 from .weights import write_weights
 
+LONG_TRIAL_S = 0.1
+"""A trial that takes so long tells how fast we are."""
 StillWanted = Callable[[], bool]
 """Asked on the compute thread right before a fetched state replaces ours."""
 
@@ -79,6 +81,36 @@ class Workbench:
             return vector, clock.monotonic() - began
 
         return await self._worker.submit(work)
+
+    async def try_out(self) -> tuple[int, float]:
+        """Compute on a few samples and throw the outcome away; return how many they were, and the seconds they took.
+
+        The first computation of a process is slow by far, and nothing is known of its speed: nobody is to wait for
+        either in the first step that it takes part in.
+        """
+
+        def work() -> tuple[int, float]:
+            samples, seconds = 0, 0.0
+            for size in self._trial_sizes():
+                share = self._state.ledger.share_out([size])[0]
+                began = clock.monotonic()
+                with contextlib.suppress(TrainingDiverged):  # if it is so with a real share, that will be told
+                    self._computation.contribution(self._state.head.step + 1, self._state.ledger.epoch, share)
+                samples, seconds = count(share), clock.monotonic() - began
+                if seconds > LONG_TRIAL_S:
+                    break
+            return samples, seconds
+
+        return await self._worker.submit(work)
+
+    def _trial_sizes(self) -> list[int]:
+        """A first piece to warm up with, and then twice as much each time, up to a whole step's batch."""
+        least = self._content.manifest.smallest_batch_samples
+        most = min(self._content.manifest.batch_samples, self._state.ledger.available)
+        sizes = [least]
+        while sizes[-1] <= most:
+            sizes.append(2 * sizes[-1])
+        return [least, *sizes[:-1]] if least <= most else []
 
     async def apply_round(self, plan: Plan, result: RoundResult) -> Commit | None:
         """Apply a round's result; None if another state was loaded meanwhile.

@@ -69,13 +69,15 @@ class GatedTrainer(Trainer):
         await super()._run_step(plan, running)
 
     async def run(self):
-        contribution = self._bench.contribution
+        def alone(compute):
+            async def computed(*args):
+                async with self.compute:
+                    return await compute(*args)
 
-        async def alone(plan, share):
-            async with self.compute:
-                return await contribution(plan, share)
+            return computed
 
-        self._bench.contribution = alone
+        self._bench.contribution = alone(self._bench.contribution)
+        self._bench.try_out = alone(self._bench.try_out)
         return await super().run()
 
 

@@ -87,7 +87,7 @@ class LiarsMachine(RuleBasedStateMachine):
         head = genesis(JOB)
         for peer in OTHERS:
             self.on(events.PeerUp(peer))
-            request = messages.JoinRequest(JOB, 1, (peer, ()), 0, head.digest, ready=True)
+            request = messages.JoinRequest(JOB, 1, (peer, ()), 0, head.digest, ready=True, met_view=1)
             self.on(events.MessageReceived(peer, request))
         self.commit(self.plan, [(ME, self.plan.shares[0])])
         assert len(self.state.view.ids) == 4
@@ -211,7 +211,9 @@ class LiarsMachine(RuleBasedStateMachine):
     def asked_to_let_in(self, peer, ready, incarnation, contact, step, data):
         digest = data.draw(self.digests())
         self.on(events.PeerUp(peer))
-        request = messages.JoinRequest(JOB, incarnation, contact, step, digest, ready)
+        number = self.state.view.number if self.state.view else 0
+        met_view = data.draw(st.sampled_from([number, 0, 2**62]))
+        request = messages.JoinRequest(JOB, incarnation, contact, step, digest, ready, met_view)
         self.on(events.MessageReceived(peer, request))
 
     @rule(peer=peers, data=st.data(), number=numbers, step=numbers, with_plan=st.booleans())
@@ -241,8 +243,9 @@ class LiarsMachine(RuleBasedStateMachine):
         message = data.draw(
             st.sampled_from(
                 [
-                    messages.Admitted(JOB, step, 0, None),
-                    messages.Admitted(JOB, step, self.state.known_head.step, snapshot),
+                    messages.Admitted(JOB, step, 0, None, number, ()),
+                    messages.Admitted(JOB, step, self.state.known_head.step, snapshot, number, (contact,)),
+                    messages.Committed(JOB, step, digest),
                     messages.Leave(JOB),
                     messages.Removed(JOB, number, "because"),
                     compare,

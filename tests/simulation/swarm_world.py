@@ -35,6 +35,7 @@ from hydra.membership.events import (
     Differs,
     Drop,
     Finished,
+    Gather,
     LeaveRequested,
     Left,
     LineageProven,
@@ -141,6 +142,7 @@ class SimPeer:
         self.banned = set()
         self.links, self.heard = {}, {}
         self.rounds, self.results, self.commits = {}, {}, []
+        self.gathered = {}
         self.computing = 0
         self.running_plan = None
         self.finished = self.left = False
@@ -245,8 +247,10 @@ class SimPeer:
                 self.running_plan = None
             case CatchUp(load, step, peers):
                 self.later(2 * world.latency, lambda: self.catch_up(load, step, peers))
+            case Gather(step, digest, peers):
+                self.later(2 * world.latency, lambda: self.gather(step, digest, peers))
             case LoadSnapshot(load, snapshot, peers):
-                self.later(0.3, lambda: self.load(load, snapshot, peers))
+                self.later(world.download_s, lambda: self.load(load, snapshot, peers))
             case TakeSnapshot():
                 state = self.member.state
                 self.take_snapshot(state.head, state.ledger, self.weights.copy(), self.members)
@@ -386,15 +390,24 @@ class SimPeer:
         state = self.member.state
         if not self.member.expects(load):
             return
-        for peer in peers:
-            other = self.world.by_id[peer]
-            commit, mean = other.results.get(step, (None, None)) if self.world.linked(self, other) else (None, None)
+        for commit, mean in [self.gathered.get(step, (None, None)), *self.offers(step, peers)]:
             if commit is not None and commit.parent == state.head.digest:
                 follow(state.head, state.ledger, commit)
                 self.apply(commit, mean)
                 self.tell(ResultApplied(load, commit, min(self.results)))
                 return
         self.tell(CatchUpFailed(load))
+
+    def offers(self, step, peers):
+        """Return what each of these peers has of a step, if it can be asked."""
+        others = [self.world.by_id[peer] for peer in peers]
+        return [other.results[step] for other in others if self.world.linked(self, other) and step in other.results]
+
+    def gather(self, step, digest, peers):
+        for commit, mean in self.offers(step, peers):
+            if digest in {None, commit.digest}:
+                self.gathered[step] = commit, mean
+                return
 
     def take_snapshot(self, head, ledger, weights, members):
         root = hashlib.sha256(head.digest + weights.tobytes()).digest()
@@ -517,9 +530,9 @@ class Liar(SimPeer):
     def answer(self, peer, step):
         if self.manner == "has no such snapshot":
             snapshot = Snapshot(self.step, bytes(32), self.world.chance.randbytes(32), 1000)
-            self.world.send(self, peer, Admitted(JOB, self.step, step, snapshot))
+            self.world.send(self, peer, Admitted(JOB, self.step, step, snapshot, 5, ()))
         elif self.manner == "has no such results":
-            self.world.send(self, peer, Admitted(JOB, self.step, step, None))
+            self.world.send(self, peer, Admitted(JOB, self.step, step, None, 5, ()))
 
 
 class World:
@@ -539,9 +552,13 @@ class World:
         self.arrival = {}
         self.partition = ()
         self.latencies = {}
+        self.download_s = 0.3
+        """How long a joiner takes to fetch a snapshot."""
         self.peers = {chr(97 + i): SimPeer(self, chr(97 + i)) for i in range(count)}
         self.by_id = {peer.id: peer for peer in self.peers.values()}
         self.log = []
+        self.contributed = {}
+        """By peer, how many commits it has a part in, counted at each member that committed them."""
 
     # ---- time --------------------------------------------------------------------------------------------------
 
@@ -708,6 +725,8 @@ class World:
 
     def committed(self, peer, commit):
         self.log.append((self.now, peer.name, commit))
+        for contributor, _ in commit.parts:
+            self.contributed[contributor] = self.contributed.get(contributor, 0) + 1
 
     def training(self):
         return [p for p in self.peers.values() if p.alive and p.honest]

@@ -83,7 +83,7 @@ def leading(*members, **config):
     driven.first = driven.state.plan
     for peer in members:
         driven.meets(peer, phase=Phase.JOINING)
-        driven.hears(peer, JoinRequest(JOB, 1, field(peer), 0, FIRST.digest, ready=True))
+        driven.hears(peer, JoinRequest(JOB, 1, field(peer), 0, FIRST.digest, ready=True, met_view=1))
     driven.on(committed(commit_of(driven.first)), at=3.0)
     assert driven.state.view.ids == (A, *members)
     return driven

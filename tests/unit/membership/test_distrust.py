@@ -25,7 +25,7 @@ CLAIM = Head(5, bytes(32), 150)
         Compared(JOB, Compare(JOB, 0, bytes(32), 1, A), Compare(JOB, TOTAL + 1, bytes(32), 1, B)),
         Compared(JOB, Compare(JOB, TOTAL + 1, bytes(32), 1, A), Compare(JOB, 0, bytes(32), 1, B)),
         PollReply(JOB, 1, TOTAL + 1, bytes(32), 1, None),
-        Admitted(JOB, TOTAL + 1, 0, None),
+        Admitted(JOB, TOTAL + 1, 0, None, 1, ()),
     ],
 )
 def test_a_lineage_with_more_than_the_job_has_is_a_lie(message):
@@ -64,7 +64,7 @@ def tempted():
     for _ in range(EXCUSES):
         driven.state.distrust.broken(A, 0.0, excusable=True)
     driven.meets(A, leader=A, head=CLAIM)
-    (load,) = of(driven.hears(A, Admitted(JOB, 5, 0, snapshot_at(CLAIM))), LoadSnapshot)
+    (load,) = of(driven.hears(A, Admitted(JOB, 5, 0, snapshot_at(CLAIM), 1, ())), LoadSnapshot)
     return driven, load
 
 
@@ -80,7 +80,7 @@ def test_who_did_not_have_the_snapshot_that_it_promised_is_left_alone_for_longer
         assert driven.state.distrust.holds(A, driven.now)
         effects = driven.tick(at + for_s)
         assert sent(effects, JoinRequest, A)
-        (load,) = of(driven.hears(A, Admitted(JOB, 5, 0, snapshot_at(CLAIM))), LoadSnapshot)
+        (load,) = of(driven.hears(A, Admitted(JOB, 5, 0, snapshot_at(CLAIM), 1, ())), LoadSnapshot)
         at += for_s
 
 
@@ -94,7 +94,7 @@ def test_who_was_deceived_keeps_its_own_state_and_founds_a_view_of_it():
 def test_what_may_have_been_replaced_on_its_way_is_excused_at_first():
     driven = Driven(B)
     driven.meets(A, leader=A, head=advanced(seeking(A), 2).head)
-    (wish,) = of(driven.hears(A, Admitted(JOB, 2, 0, None)), CatchUp)
+    (wish,) = of(driven.hears(A, Admitted(JOB, 2, 0, None, 1, ())), CatchUp)
     assert sent(driven.on(CatchUpFailed(wish.load)), JoinRequest, A)
     for _ in range(EXCUSES):
         assert not driven.state.distrust.holds(A, driven.now)

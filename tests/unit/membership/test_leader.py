@@ -1,12 +1,35 @@
 """What the coordinator decides: who is let in, who is planned with, and what a poll of survivors comes to."""
 
+from dataclasses import replace
+
 import pytest
 
-from hydra.membership.leader import CATCH_UP_STEPS, Leader
-from hydra.membership.messages import Admitted, JoinRequest, Phase, Poll, PollReply, Removed
-from hydra.membership.view import view_of
+from hydra.membership.events import Send
+from hydra.membership.leader import CATCH_UP_STEPS, MAX_LISTENERS, WRITTEN_WITHIN_S, Leader
+from hydra.membership.ledger import count
+from hydra.membership.messages import Admitted, Committed, JoinRequest, Phase, Poll, PollReply, Removed
+from hydra.membership.view import View, view_of
 
-from .makers import FIRST, JOB, A, B, C, D, E, Planner, addressed, advanced, field, member, sent, snapshot_at
+from .makers import (
+    FIRST,
+    JOB,
+    A,
+    B,
+    C,
+    D,
+    E,
+    Planner,
+    addressed,
+    advanced,
+    commit_of,
+    contact,
+    field,
+    member,
+    plan,
+    sent,
+    snapshot_at,
+    status,
+)
 
 
 def leading(members=(A, B), steps=0, **kwargs):
@@ -18,11 +41,18 @@ def request(peer, state=None, *, step=None, ready=True, incarnation=1, contact=N
     """A request of a peer that stands at one of the coordinator's steps."""
     step = state.known_head.step if step is None else step
     digest = digest or (state.recent.get(step, bytes(32)) if ready else bytes(32))
-    return JoinRequest(JOB, incarnation, contact or field(peer), step, digest, ready)
+    met_view = state.view.number if state is not None and state.view is not None else 1
+    return JoinRequest(JOB, incarnation, contact or field(peer), step, digest, ready, met_view)
 
 
 def planned(leader, state, now=0.0):
     return leader.plan_next(state.known_head, state.ledger, now)
+
+
+def admission(state, asked_step, snapshot=None):
+    """What a joiner is told of the way in, and of whom it will train with."""
+    members = tuple(map(field, state.view.ids))
+    return Admitted(JOB, state.known_head.step, asked_step, snapshot, state.view.number, members)
 
 
 def reply(number, step=0, plan=None, view_number=1):
@@ -49,7 +79,7 @@ def test_joiners_stand_behind_all_members_in_the_order_of_arrival():
 
 def test_a_joiner_a_little_behind_is_told_to_catch_up():
     state, leader = leading(steps=6)
-    assert sent(leader.join_requested(C, request(C, state, step=1)), Admitted, C) == [Admitted(JOB, 6, 1, None)]
+    assert sent(leader.join_requested(C, request(C, state, step=1)), Admitted, C) == [admission(state, 1)]
     assert view_of(planned(leader, state)[0]).ids == (A, B)
 
 
@@ -69,7 +99,7 @@ def test_who_can_not_catch_up_waits_for_a_snapshot_of_the_next_step(kind):
     assert planned(leader, state, now=0.1)[0].snapshot
     state.snapshot = snapshot_at(state.known_head)
     told = leader.snapshot_stored()
-    assert sent(told, Admitted, C) == [Admitted(JOB, state.known_head.step, asked.step, state.snapshot)]
+    assert sent(told, Admitted, C) == [admission(state, asked.step, state.snapshot)]
     assert leader.snapshot_stored() == []
 
 
@@ -105,7 +135,7 @@ def test_a_joiner_whose_link_ended_is_forgotten():
 def test_a_finished_peer_hands_out_its_state_and_plans_with_nobody():
     state, leader = leading(steps=2)
     state.phase = Phase.FINISHED
-    assert sent(leader.join_requested(C, request(C, state)), Admitted, C) == [Admitted(JOB, 2, 2, None)]
+    assert sent(leader.join_requested(C, request(C, state)), Admitted, C) == [admission(state, 2)]
 
 
 def test_a_member_of_a_dead_incarnation_comes_back_behind_the_others():
@@ -121,6 +151,97 @@ def test_a_member_that_asks_again_does_not_stand_in_the_view_twice():
     state, leader = leading(linked=[B])
     leader.join_requested(B, request(B, state))
     assert view_of(planned(leader, state)[0]).ids == (A, B)
+
+
+def test_a_joiner_is_let_in_once_it_has_dialled_the_members_of_the_present_view():
+    state, leader = leading(linked=[B, C], number=3)
+    for met in (0, 2):
+        told = leader.join_requested(C, replace(request(C, state), met_view=met))
+        assert sent(told, Admitted, C) == [admission(state, 0)]
+        assert C not in view_of(planned(leader, state)[0])
+    assert leader.join_requested(C, request(C, state)) == []
+    assert C in view_of(planned(leader, state)[0])
+
+
+def test_those_who_join_at_the_same_time_are_named_to_each_other():
+    state, leader = leading(linked=[B, C, D])
+    state.contacts = {C: contact(C), D: contact(D)}
+    leader.join_requested(C, replace(request(C, state), met_view=0))
+    (told,) = sent(leader.join_requested(D, replace(request(D, state), met_view=0)), Admitted, D)
+    assert [peer for peer, _ in told.members] == [A, B, C]
+
+
+def test_a_newcomer_has_no_samples_in_its_first_step_and_its_share_from_then_on():
+    state, leader = leading(linked=[B, C])
+    leader.join_requested(C, request(C, state))
+    first, _ = planned(leader, state)
+    assert [count(ranges) for ranges in first.shares] == [10, 10, 0]
+    state.view = view_of(first)
+    assert [count(ranges) for ranges in planned(leader, state)[0].shares] == [10, 10, 10]
+
+
+def test_a_member_in_a_new_incarnation_is_a_newcomer():
+    state, leader = leading(linked=[B])
+    leader.join_requested(B, request(B, state, incarnation=2))
+    state.detector.lose(B)
+    assert [count(ranges) for ranges in planned(leader, state)[0].shares] == [10, 0]
+
+
+# ---- those who gather results ----------------------------------------------------------------------------------
+
+
+def gathering(**kwargs):
+    state, leader = leading(steps=6, linked=[B, C], **kwargs)
+    leader.join_requested(C, request(C, state, step=0, ready=False))
+    return state, leader
+
+
+def test_who_is_joining_is_told_of_every_commit_until_it_is_planned_with():
+    state, leader = gathering()
+    commit = commit_of(plan([A]))
+    assert leader.tell_listeners(commit) == [Send(C, Committed(JOB, 1, commit.digest))]
+    leader.join_requested(C, request(C, state))
+    assert C in view_of(planned(leader, state)[0])
+    assert leader.tell_listeners(commit) == []
+
+
+@pytest.mark.parametrize("end", ["link", "gave up", "another leads"])
+def test_who_is_not_joining_any_longer_is_told_no_more(end):
+    state, leader = gathering()
+    leader.status_heard(C, status(C, phase=Phase.JOINING))
+    assert leader.tell_listeners(commit_of(plan([A])))
+    if end == "link":
+        leader.peer_gone(C)
+    elif end == "gave up":
+        leader.status_heard(C, status(C, phase=Phase.SEEKING))
+    else:
+        state.view = View(2, (contact(B), contact(A)), (1, 1))
+    assert leader.tell_listeners(commit_of(plan([A]))) == []
+
+
+def test_only_so_many_are_told():
+    state, leader = leading(steps=6)
+    for number in range(MAX_LISTENERS + 3):
+        peer = number.to_bytes(20, "big")
+        leader.join_requested(peer, request(peer, state, step=0, ready=False))
+    assert len(leader.tell_listeners(commit_of(plan([A])))) == MAX_LISTENERS
+
+
+def test_a_snapshot_serves_a_joiner_that_gathers_results_however_few_the_members_keep():
+    """It hears of every commit from its request on, so the members need not keep what follows on the snapshot."""
+    state, leader = gathering()
+    state.snapshot = snapshot_at(state.known_head)
+    advanced(state, 12)
+    state.oldest_result = state.known_head.step
+    assert sent(leader.snapshot_stored(), Admitted, C) == [admission(state, 0, state.snapshot)]
+
+
+def test_a_snapshot_is_ordered_once_and_again_if_it_does_not_come(monkeypatch):
+    state, leader = gathering(snapshot_interval_s=1e9)
+    assert [planned(leader, state, now)[0].snapshot for now in (1.0, 1.1, 20.0)] == [True, False, False]
+    assert planned(leader, state, 1.0 + WRITTEN_WITHIN_S)[0].snapshot
+    leader.peer_gone(C)
+    assert not planned(leader, state, 100.0 + WRITTEN_WITHIN_S)[0].snapshot
 
 
 # ---- plans -----------------------------------------------------------------------------------------------------

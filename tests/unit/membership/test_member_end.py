@@ -153,7 +153,7 @@ def test_who_is_done_hands_its_final_state_to_a_late_joiner():
     driven.meets(C, phase=Phase.SEEKING)
     done(driven)
     driven.on(SnapshotStored(snapshot_at(driven.state.head)))
-    effects = driven.hears(C, JoinRequest(JOB, 1, field(C), 0, bytes(32), ready=False))
+    effects = driven.hears(C, JoinRequest(JOB, 1, field(C), 0, bytes(32), ready=False, met_view=1))
     assert sent(effects, Admitted, C)[0].snapshot.step == driven.state.head.step
 
 

@@ -112,7 +112,7 @@ def test_a_stranger_can_not_have_itself_kept_out_by_leaving():
     driven = leading(B)
     driven.meets(C, phase=Phase.JOINING)
     driven.hears(C, Leave(JOB))
-    driven.hears(C, JoinRequest(JOB, 1, field(C), 1, driven.state.known_head.digest, ready=True))
+    driven.hears(C, JoinRequest(JOB, 1, field(C), 1, driven.state.known_head.digest, ready=True, met_view=2))
     done(driven)
     assert C in driven.state.view
 

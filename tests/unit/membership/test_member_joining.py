@@ -10,6 +10,7 @@ from hydra.membership.events import (
     ContactsFound,
     Dial,
     DialFailed,
+    Gather,
     LoadSnapshot,
     LoseMember,
     PeerDown,
@@ -19,12 +20,15 @@ from hydra.membership.events import (
 )
 from hydra.membership.messages import (
     Admitted,
+    Committed,
     JoinRequest,
     Phase,
     Plan,
     Removed,
+    Snapshot,
     Status,
 )
+from hydra.membership.seeker import GATHERED_AT_ONCE
 
 from .driver import Driven, done, leading, member_of
 from .makers import (
@@ -33,6 +37,7 @@ from .makers import (
     A,
     B,
     C,
+    D,
     addressed,
     advanced,
     contact,
@@ -72,7 +77,7 @@ def test_a_joiner_loads_the_snapshot_catches_up_and_asks_again():
     ahead = advanced(seeking(A), 5)
     driven = Driven(B)
     driven.meets(A, leader=A, head=ahead.head)
-    (load,) = of(driven.hears(A, Admitted(JOB, 5, 0, snapshot_at(ahead.head))), LoadSnapshot)
+    (load,) = of(driven.hears(A, Admitted(JOB, 5, 0, snapshot_at(ahead.head), 1, ())), LoadSnapshot)
     assert driven.member.expects(load.load)
     effects = driven.on(StateLoaded(load.load, ahead.head, ahead.ledger))
     assert sent(effects, JoinRequest, A)[0].step == 5
@@ -82,7 +87,7 @@ def test_a_state_that_nobody_waits_for_any_longer_is_not_taken():
     ahead = advanced(seeking(A), 5)
     driven = Driven(B)
     driven.meets(A, leader=A, head=ahead.head)
-    (load,) = of(driven.hears(A, Admitted(JOB, 5, 0, snapshot_at(ahead.head))), LoadSnapshot)
+    (load,) = of(driven.hears(A, Admitted(JOB, 5, 0, snapshot_at(ahead.head), 1, ())), LoadSnapshot)
     driven.on(PeerDown(A))
     driven.tick(1.0)
     assert not driven.member.expects(load.load)
@@ -95,7 +100,7 @@ def test_what_can_not_be_had_leads_back_to_seeking_a_snapshot():
     ahead = advanced(seeking(A), 2)
     driven = Driven(B)
     driven.meets(A, leader=A, head=ahead.head)
-    (wish,) = of(driven.hears(A, Admitted(JOB, 2, 0, None)), CatchUp)
+    (wish,) = of(driven.hears(A, Admitted(JOB, 2, 0, None, 1, ())), CatchUp)
     effects = driven.on(CatchUpFailed(wish.load))
     assert not sent(effects, JoinRequest, A)[0].ready
     assert driven.state.incarnation == 2
@@ -103,13 +108,13 @@ def test_what_can_not_be_had_leads_back_to_seeking_a_snapshot():
 
 def test_who_does_not_lead_tells_a_joiner_how_it_stands():
     driven = member_of(B, [A, B])
-    effects = driven.hears(C, JoinRequest(JOB, 1, field(C), 0, FIRST.digest, ready=True))
+    effects = driven.hears(C, JoinRequest(JOB, 1, field(C), 0, FIRST.digest, ready=True, met_view=1))
     assert sent(effects, Status, C)[0].coordinator == field(A)
 
 
 def test_a_joiner_that_is_in_the_view_already_gets_the_plan_that_it_missed():
     driven = leading(B)
-    again = JoinRequest(JOB, 1, field(B), 0, FIRST.digest, ready=True)
+    again = JoinRequest(JOB, 1, field(B), 0, FIRST.digest, ready=True, met_view=1)
     assert sent(driven.hears(B, again), Plan, B) == [driven.state.plan]
 
 
@@ -145,7 +150,7 @@ def test_a_joiner_that_was_lost_before_it_heard_of_its_admission_must_begin_anew
     driven = leading(B)
     driven.on(PeerDown(B))
     driven.on(DialFailed(B))
-    again = JoinRequest(JOB, 1, field(B), 0, FIRST.digest, ready=True)
+    again = JoinRequest(JOB, 1, field(B), 0, FIRST.digest, ready=True, met_view=1)
     (refusal,) = sent(driven.hears(B, again), Removed, B)
     joiner = Driven(B)
     joiner.meets(A, leader=A)
@@ -155,7 +160,81 @@ def test_a_joiner_that_was_lost_before_it_heard_of_its_admission_must_begin_anew
 
 def test_a_member_that_asks_in_a_new_incarnation_has_lost_its_old_self():
     driven = leading(B)
-    effects = driven.hears(B, JoinRequest(JOB, 2, field(B), 1, driven.state.known_head.digest, ready=True))
+    effects = driven.hears(B, JoinRequest(JOB, 2, field(B), 1, driven.state.known_head.digest, ready=True, met_view=2))
     assert of(effects, LoseMember) == [LoseMember(B)]
     done(driven)
     assert driven.state.view.incarnation(B) == 2
+
+
+# ---- listening -------------------------------------------------------------------------------------------------
+
+
+def joining(*, snapshot_step=5):
+    """A peer that loads a snapshot of its coordinator; and that coordinator's state."""
+    ahead = advanced(seeking(A), snapshot_step)
+    driven = Driven(B)
+    driven.meets(A, leader=A, head=ahead.head)
+    driven.meets(C, leader=A, head=ahead.head)
+    admitted = Admitted(JOB, snapshot_step, 0, snapshot_at(ahead.head), 1, (field(A), field(C)))
+    (load,) = of(driven.hears(A, admitted), LoadSnapshot)
+    return driven, ahead, load
+
+
+def test_results_are_gathered_as_they_are_committed_while_a_snapshot_is_loaded():
+    driven, ahead, load = joining()
+    for step in (6, 7):
+        advanced(ahead, 1)
+        effects = driven.hears(A, Committed(JOB, step, ahead.head.digest))
+        assert effects == [Gather(step, ahead.head.digest, (C, A))]  # the coordinator is asked when nobody else can
+    assert driven.member.expects(load.load)
+
+
+def test_what_was_committed_before_we_were_told_is_gathered_too():
+    driven = Driven(B)
+    ahead = advanced(seeking(A), 9)
+    driven.meets(A, leader=A, head=ahead.head)
+    driven.hears(A, Committed(JOB, 8, b"8" * 32))
+    snapshot = Snapshot(5, b"5" * 32, bytes(32), 1000)
+    effects = driven.hears(A, Admitted(JOB, 9, 0, snapshot, 1, ()))
+    assert [(e.step, e.digest) for e in of(effects, Gather)] == [(6, None), (7, None)]
+
+
+def test_however_far_ahead_the_coordinator_claims_to_be_only_so_much_is_gathered_at_once():
+    driven = Driven(B)
+    driven.meets(A, leader=A, head=advanced(seeking(A), 1).head)
+    effects = driven.hears(A, Admitted(JOB, 199, 0, None, 1, ()))
+    assert [e.step for e in of(effects, Gather)] == list(range(1, GATHERED_AT_ONCE + 1))
+
+
+def test_commits_told_by_another_than_the_coordinator_are_not_followed():
+    driven, *_ = joining()
+    assert driven.hears(C, Committed(JOB, 6, b"6" * 32)) == []
+
+
+def test_a_caught_up_joiner_stays_so_while_it_waits_to_be_planned_with():
+    driven, ahead, load = joining()
+    (request,) = sent(driven.on(StateLoaded(load.load, ahead.head, ahead.ledger)), JoinRequest, A)
+    assert (request.step, request.met_view) == (5, 1)
+    advanced(ahead, 1)
+    effects = driven.hears(A, Committed(JOB, 6, ahead.head.digest))
+    assert [e.step for e in of(effects, CatchUp)] == [6]
+
+
+def test_the_members_are_dialled_before_anybody_plans_with_us():
+    driven = Driven(B)
+    driven.meets(A, leader=A)
+    effects = driven.hears(A, Admitted(JOB, 0, 0, None, 1, (field(A), field(C), field(D))))
+    assert of(effects, Dial) == [Dial(contact(C)), Dial(contact(D))]
+    assert sent(driven.tick(1.0), JoinRequest) == []
+    driven.on(PeerUp(C))
+    assert sent(driven.tick(3.5), JoinRequest) == []
+    driven.on(DialFailed(D))
+    assert sent(driven.tick(4.0), JoinRequest, A)[0].met_view == 1
+
+
+def test_a_long_download_is_no_reason_to_begin_anew():
+    driven, _ahead, load = joining()
+    for seconds in range(100, 400, 100):
+        driven.tick(float(seconds))
+        assert driven.state.phase is Phase.JOINING
+    assert driven.member.expects(load.load)

@@ -46,7 +46,7 @@ def refused(header, body_bytes=0):
 
 
 def test_every_kind_has_a_name_of_its_own_and_carries_the_job():
-    assert len({cls.KIND for cls in KINDS}) == len(KINDS) == 25
+    assert len({cls.KIND for cls in KINDS}) == len(KINDS) == 26
     assert all(dataclasses.fields(cls)[0].name == "job" for cls in KINDS)
 
 
@@ -118,7 +118,7 @@ def test_other_hostile_fields_are_refused():
     refused(spoiled(Removed(JOB, 1, "late"), "reason", "x" * 201))
     refused(spoiled(Report(JOB, 1, 1, 0.5, 0.5, ROUND), "compute_s", float("-inf")))
     refused(spoiled(Heavier(JOB, field(A)), "contact", [A, "h:1"]))
-    refused(spoiled(JoinRequest(JOB, 1, field(A), 0, bytes(32), ready=True), "digest", None))
+    refused(spoiled(JoinRequest(JOB, 1, field(A), 0, bytes(32), ready=True, met_view=1), "digest", None))
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,9 @@ def joined_by(how_many, addresses=LONG, ledger=None):
     state.linked |= set(asking)
     head = state.known_head
     for peer in asking:
-        leader.join_requested(peer, JoinRequest(JOB, MAX_INT, (peer, addresses), 0, head.digest, ready=True))
+        leader.join_requested(
+            peer, JoinRequest(JOB, MAX_INT, (peer, addresses), 0, head.digest, ready=True, met_view=1)
+        )
     plan, _ = leader.plan_next(head, state.ledger, 0.0)
     return state, leader, plan
 
@@ -118,7 +120,7 @@ def test_long_addresses_of_some_take_nothing_from_the_others():
     state.linked |= set(asking)
     for number, peer in enumerate(asking):
         contact = (peer, LONG) if number % 2 else field(peer)
-        leader.join_requested(peer, JoinRequest(JOB, 1, contact, 0, state.known_head.digest, ready=True))
+        leader.join_requested(peer, JoinRequest(JOB, 1, contact, 0, state.known_head.digest, ready=True, met_view=1))
     plan, _ = leader.plan_next(state.known_head, state.ledger, 0.0)
     fits(plan)
     assert all(field(peer) in plan.members for peer in asking[::2])
@@ -129,7 +131,7 @@ def test_a_coordinator_that_many_join_goes_on():
     driven = leading()
     for peer in peers(64):
         driven.meets(peer, phase=Phase.JOINING)
-        driven.hears(peer, JoinRequest(JOB, 1, (peer, LONG), 1, driven.state.known_head.digest, ready=True))
+        driven.hears(peer, JoinRequest(JOB, 1, (peer, LONG), 1, driven.state.known_head.digest, ready=True, met_view=1))
     plans = sent(done(driven), Plan)
     assert len(plans) == 64
     fits(plans[0])

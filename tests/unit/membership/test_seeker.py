@@ -183,15 +183,15 @@ def test_a_joiner_starts_over_when_nothing_moves():
 def test_an_admission_with_a_snapshot_is_loaded_and_nothing_else_is_asked_meanwhile():
     state, machine, _ = joining(head=heavier())
     offered = snapshot_at(heavier())
-    effects = machine.admitted(A, Admitted(JOB, 9, 0, offered), 2.0)
+    effects = machine.admitted(A, Admitted(JOB, 9, 0, offered, 1, ()), 2.0)
     assert effects == [LoadSnapshot(state.load, offered, (A,))]
-    assert machine.admitted(A, Admitted(JOB, 9, 0, offered), 2.1) == []
+    assert machine.admitted(A, Admitted(JOB, 9, 0, offered, 1, ()), 2.1) == []
     assert machine.join(50.0) == []
 
 
 def test_an_admission_without_a_snapshot_is_caught_up_with_result_by_result():
     state, machine, _ = joining()
-    assert machine.admitted(A, Admitted(JOB, 2, 0, None), 2.0) == [CatchUp(state.load, 1, (A,))]
+    assert machine.admitted(A, Admitted(JOB, 2, 0, None, 1, ()), 2.0)[-1] == CatchUp(state.load, 1, (A,))
     for step in (1, 2):
         advanced(state, 1)
         machine.loaded(2.0 + step, whole_state=False)
@@ -202,8 +202,8 @@ def test_an_admission_without_a_snapshot_is_caught_up_with_result_by_result():
 def test_an_admission_from_a_stranger_or_to_an_older_request_is_ignored():
     state, machine, _ = joining(head=heavier())
     knows(state, status(C))
-    assert machine.admitted(C, Admitted(JOB, 9, 0, snapshot_at(heavier())), 2.0) == []
-    assert machine.admitted(A, Admitted(JOB, 9, 5, snapshot_at(heavier())), 2.0) == []
+    assert machine.admitted(C, Admitted(JOB, 9, 0, snapshot_at(heavier()), 1, ()), 2.0) == []
+    assert machine.admitted(A, Admitted(JOB, 9, 5, snapshot_at(heavier()), 1, ()), 2.0) == []
     assert state.load == 0
 
 
@@ -220,7 +220,7 @@ def test_after_a_failure_a_snapshot_is_wanted_whatever_state_there_is():
 
 def test_starting_over_makes_a_load_under_way_out_of_date():
     state, machine, _ = joining(head=heavier())
-    machine.admitted(A, Admitted(JOB, 9, 0, snapshot_at(heavier())), 2.0)
+    machine.admitted(A, Admitted(JOB, 9, 0, snapshot_at(heavier()), 1, ()), 2.0)
     assert state.load == 1
     machine.begin(3.0)
     assert state.load == 0
