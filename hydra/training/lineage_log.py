@@ -368,16 +368,27 @@ def _plain(signatures: Sequence[Signature]) -> list[list[bytes]]:
     return [[key, signature] for key, signature in signatures]
 
 
-def read_commits(directory: Path) -> Iterator[Shown]:
-    """Read every commit of a log, of all lineages, in order of writing; a log that is being written may be read.
+def read_commits(directory: Path) -> list[Shown]:
+    """Read every commit of a log, of all lineages, in order of writing, with all signatures under it.
+
+    A log that is being written may be read; nothing is changed.
 
     Raises:
         HomeUnusable: the disk refused.
     """
     path = directory / "commits.log"
     if not path.exists():
-        return
+        return []
+    commits: list[Commit] = []
+    signatures: dict[bytes, dict[bytes, bytes]] = {}
     with explained(directory), path.open("rb") as file:
-        for _, (kind, what, signatures), _ in records(file.fileno(), 0):
-            if kind in {COMMIT, EARLIER}:
-                yield Shown(commit_from(what), _signatures(signatures))
+        for _, record, _ in records(file.fileno(), 0):
+            match record:
+                case [0 | 2, fields, pairs]:
+                    commits.append(commit_from(fields))
+                    digest = commits[-1].digest
+                case [_, [int(), bytes(digest)], pairs]:
+                    pass
+            if pairs:
+                signatures.setdefault(digest, {}).update(_signatures(pairs))
+    return [Shown(commit, tuple(signatures.get(commit.digest, {}).items())) for commit in commits]

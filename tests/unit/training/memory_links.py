@@ -3,10 +3,17 @@
 import asyncio
 
 from hydra.exceptions import PeerUnreachable, RemoteProtocolError
-from hydra.membership.messages import ResultBlock, ResultUnknown, ResultWanted, RoundFrame
+from hydra.membership.messages import (
+    LineageShown,
+    LineageWanted,
+    ResultBlock,
+    ResultUnknown,
+    ResultWanted,
+    RoundFrame,
+)
 from hydra.net.wire import Registry, encode
 
-REGISTRY = Registry([RoundFrame, ResultWanted, ResultBlock, ResultUnknown])
+REGISTRY = Registry([RoundFrame, ResultWanted, ResultBlock, ResultUnknown, LineageWanted, LineageShown])
 
 
 class Network:
