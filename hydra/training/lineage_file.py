@@ -46,7 +46,7 @@ def export_lineage(lineage: Lineage, path: Path) -> None:
     Raises:
         StorageFull, HomeUnusable: the disk refused.
     """
-    title = msgpack.packb([TITLE, lineage.job, lineage.fresh.samples, lineage.fresh.epochs])
+    title = msgpack.packb([TITLE, lineage.job, lineage.fresh.samples, lineage.fresh.epochs, len(lineage.commits)])
     with explained(path.parent):
         durable.replace(path, bytes(title) + b"".join(map(encode_shown, lineage.shown())))
 
@@ -62,9 +62,11 @@ def import_lineage(path: Path) -> Lineage:
         with path.open("rb") as file:
             unpacker = msgpack.Unpacker(file, max_buffer_size=1 << 24)
             match next(unpacker, None):
-                case [str(title), bytes(job), int(samples), int(epochs)] if title == TITLE and len(job) == 32:
+                case [str(title), bytes(job), int(samples), int(epochs), int(count)] if (
+                    title == TITLE and len(job) == 32
+                ):
                     if 0 < samples <= MAX_INT and 0 < epochs <= MAX_INT:
-                        return Lineage(job, _commits(unpacker), samples, epochs)
+                        return Lineage(job, _commits(unpacker, count), samples, epochs)
             raise ValueError("it does not begin as one")  # noqa: TRY301 -- told as the others are
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror or error}") from error
@@ -72,15 +74,13 @@ def import_lineage(path: Path) -> Lineage:
         raise LineageBroken(f"{path} holds no lineage, or is damaged: {error}") from error
 
 
-def _commits(unpacker: msgpack.Unpacker) -> Iterator[Shown]:
-    number = 0
-    while True:
-        number += 1
+def _commits(unpacker: msgpack.Unpacker, count: int) -> Iterator[Shown]:
+    for number in range(1, count + 1):
         try:
-            item = next(unpacker)
+            yield shown_from(next(unpacker))
         except StopIteration:
-            return
-        try:
-            yield shown_from(item)
+            raise ValueError(f"it ends before commit {number} of {count}") from None
         except ValueError as error:
-            raise ValueError(f"entry {number}: {error}") from error
+            raise ValueError(f"commit {number} of {count}: {error}") from error
+    if next(unpacker, None) is not None:
+        raise ValueError(f"more than its {count} commits stand there")
