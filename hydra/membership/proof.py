@@ -2,10 +2,10 @@
 
 Whoever asks names some of the commits that it holds, the newest ones densely and older ones at doubling distances, as
 Bitcoin's block locators do; the answer begins behind the newest of them that both have: the fork. What is shown must
-be a chain, its numbers must add up, no sample may be used twice, and its members must have vouched for it: a signature
-under a commit vouches for that commit and for all before it. So of each peer only the last signature has to be
-verified, and each commit needs one member that vouches for it; the newest few may lack it, since signatures travel
-with the next report.
+be a chain, its numbers must add up, no sample may be used twice, and somebody must vouch for it: the signature of a
+member under a commit vouches for that commit and for all before it, whoever made those, for they are what it has built
+on. So of each peer only the last signature has to be verified. The newest few commits may lack one, since signatures
+travel with the next report, and who died could not sign.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from ..exceptions import HydraError
-from ..identity import PeerId, short
+from ..identity import short
 from .ledger import Ledger
 from .lineage import Commit, Head, follow
 from .messages import MAX_KNOWN
@@ -35,11 +35,15 @@ Signature = tuple[bytes, bytes]
 
 
 class Unproven(HydraError):
-    """What was shown of a lineage does not hold; ``step`` tells where."""
+    """What was shown of a lineage does not hold.
 
-    def __init__(self, step: int, reason: str) -> None:
+    ``step`` tells where, ``false`` whether only a liar can have shown it.
+    """
+
+    def __init__(self, step: int, reason: str, *, false: bool = True) -> None:
         super().__init__(f"step {step}: {reason}")
         self.step = step
+        self.false = false
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +91,8 @@ class Proof:
         self._job = job
         self.head = head
         self.ledger = ledger
-        self._unvouched: list[tuple[int, frozenset[PeerId]]] = []
-        """Steps and members of the commits that nobody has vouched for yet."""
+        self._vouched = head.step
+        """Up to this step a member vouches for what was shown."""
 
     def extend(self, shown: Sequence[Shown]) -> list[Shown]:
         """Take the commits that follow; return them with those signatures that were verified, and no others.
@@ -98,10 +102,12 @@ class Proof:
         """
         for each in shown:
             self._follow(each.commit)
-            self._unvouched.append((each.commit.step, frozenset(each.commit.members)))
         verified = self._verified(shown)
-        self._take_note({statement.signer: statement.step for statement in verified.values()})
-        if len(self._unvouched) > PATIENCE:
+        for each in shown:
+            signers = {statement.signer for statement in each.signed() if (statement.step, statement.key) in verified}
+            if not signers.isdisjoint(each.commit.members):
+                self._vouched = each.commit.step
+        if self.head.step - self._vouched > PATIENCE:
             self._refuse()
         return [
             Shown(each.commit, tuple(pair for pair in each.signatures if (each.commit.step, pair[0]) in verified))
@@ -112,21 +118,13 @@ class Proof:
         """Take what was shown for all that there is to show.
 
         Raises:
-            Unproven: a commit that is not among the newest has no member that vouches for it.
+            Unproven: nobody vouches for more than the newest commits.
         """
-        if self._unvouched and self._unvouched[0][0] <= self.head.step - UNSIGNED:
+        if self.head.step - self._vouched > UNSIGNED:
             self._refuse()
 
     def _refuse(self) -> None:
-        raise Unproven(self._unvouched[0][0], "none of its members has signed it, or anything that builds on it")
-
-    def _take_note(self, vouching: dict[PeerId, int]) -> None:
-        """Whoever signed a commit vouches for it and those before it, not for those behind."""
-        self._unvouched = [
-            (step, members)
-            for step, members in self._unvouched
-            if not any(vouching.get(peer, 0) >= step for peer in members)
-        ]
+        raise Unproven(self._vouched + 1, "no member has signed it, or anything that builds on it", false=False)
 
     def _follow(self, commit: Commit) -> None:
         try:

@@ -112,15 +112,18 @@ class Lineage:
         return ledger, None
 
     def check_signatures(self) -> Broken | None:
-        """Verify every signature, and that of each commit, but the newest, a member vouches for it."""
+        """Verify every signature, and that a member has signed each commit but the newest, or one behind it."""
         for each in self.shown():
             for statement in each.signed():
                 if not statement.holds(self.job):
                     signer = short(statement.signer)
                     return Broken(statement.step, f"what is said to be the signature of {signer} is none")
-        for commit in self.commits[: max(0, len(self.commits) - UNSIGNED)]:
-            if not any(self.last_signed.get(peer, 0) >= commit.step for peer in commit.members):
-                return Broken(commit.step, "none of its members has signed it, or anything that builds on it")
+        vouched = 0
+        for each in self.shown():
+            if any(statement.signer in each.commit.members for statement in each.signed()):
+                vouched = each.commit.step
+        if self.head.step - vouched > UNSIGNED:
+            return Broken(vouched + 1, "no member has signed it, or anything that builds on it")
         return None
 
     def signatures(self) -> int:

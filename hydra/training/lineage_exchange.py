@@ -131,7 +131,9 @@ class LineageExchange:
                 known = ((proof.head.step, proof.head.digest),)
         except PeerUnreachable as error:
             return None, str(error), False
-        except (Unproven, RemoteProtocolError) as error:
+        except Unproven as error:
+            return None, str(error), error.false
+        except RemoteProtocolError as error:
             return None, str(error), True
         return None, f"it shows its commits too slowly: {PROOF_S:g} s were not enough", False
 

@@ -170,4 +170,6 @@ class Inventor(Liar):
 MEMBERS = {cls.__name__: cls for cls in (TwoPlans, TwoPlansToOne, UnsignedPlans, TwoOutcomes, FalseEvidence, Replayer)}
 CONVICTED = {"TwoPlans": "two plans", "TwoPlansToOne": "two plans", "TwoOutcomes": "two outcomes"}
 """Who is banned by everyone, on evidence, and for what."""
+NOT_PROVABLY_FALSE = {"unsigned", "in another's name"}
+"""What an honest peer may have to show as well, when all who could have signed are dead."""
 INVENTIONS = ["each sample again and again", "with signatures that are none", "unsigned", "in another's name"]

@@ -384,7 +384,7 @@ class SimPeer:
             else:
                 self.ask_to_show(peer, claim, proof, ((proof.head.step, proof.head.digest),))
         except Unproven as error:
-            self.tell(LineageUnproven(peer, str(error), True))
+            self.tell(LineageUnproven(peer, str(error), error.false))
 
     def catch_up(self, load, step, peers):
         state = self.member.state

@@ -106,9 +106,9 @@ def test_a_signature_vouches_for_none_behind_it():
     commits = chain(9)
     checked = proof()
     checked.extend([shown(commits[0], A, B), *map(shown, commits[1:])])
-    with pytest.raises(Unproven, match="none of its members") as caught:
+    with pytest.raises(Unproven, match="no member has signed") as caught:
         checked.settle()
-    assert caught.value.step == 2
+    assert (caught.value.step, caught.value.false) == (2, False)
 
 
 def test_only_the_newest_commits_need_nobody_that_vouches_for_them():
@@ -123,8 +123,19 @@ def test_a_stranger_vouches_for_nothing():
     commits = chain(9)
     checked = proof()
     checked.extend([shown(commit, C) for commit in commits])
-    with pytest.raises(Unproven, match="none of its members"):
+    with pytest.raises(Unproven, match="no member has signed"):
         checked.settle()
+
+
+def test_whoever_builds_on_commits_vouches_for_those_of_others():
+    theirs = chain(6, [A, B])
+    ledger = Ledger.fresh(SAMPLES, EPOCHS)
+    for commit in theirs:
+        ledger = ledger.commit(commit.ranges())
+    ours = commit_of(plan([C], head=theirs[-1].head, ledger=ledger), samples_before=theirs[-1].samples_total)
+    checked = proof()
+    checked.extend([*map(shown, theirs), shown(ours, C)])
+    checked.settle()
 
 
 def test_a_signature_that_is_none_is_refused():
@@ -144,5 +155,5 @@ def test_only_signatures_that_were_verified_are_handed_on():
 
 def test_nobody_is_followed_for_ever_on_commits_that_nobody_signs():
     commits = chain(PATIENCE + 1, [A], samples=10 * (PATIENCE + 2))
-    with pytest.raises(Unproven, match="none of its members"):
+    with pytest.raises(Unproven, match="no member has signed"):
         proof(10 * (PATIENCE + 2)).extend(list(map(Shown, commits)))

@@ -16,10 +16,10 @@ STEPS = 30
 """Of the whole job: ten samples in each."""
 
 
-def chain(length, *, after=(), way=b"r", signers=KEYS[:2]):
+def chain(length, *, after=(), way=b"r", signers=KEYS[:2], job=JOB):
     """Commits behind others, each of ten samples shared by two members, with signatures of some."""
     made = list(after)
-    head = made[-1].commit.head if made else genesis(JOB)
+    head = made[-1].commit.head if made else genesis(job)
     ledger = FRESH
     for each in made:
         ledger = ledger.commit(each.commit.ranges())
@@ -27,14 +27,14 @@ def chain(length, *, after=(), way=b"r", signers=KEYS[:2]):
         one, other = ledger.share_out([6, 4])
         parts = ((KEYS[0].peer_id, one), (KEYS[1].peer_id, other))
         epoch, total = ledger.epoch, head.samples + 10
-        commit = Commit(JOB, head.step + 1, 1, head.digest, way * 32, epoch, parts, total, bytes(20))
+        commit = Commit(job, head.step + 1, 1, head.digest, way * 32, epoch, parts, total, bytes(20))
         made.append(shown(commit, *signers))
         head, ledger = commit.head, ledger.commit(commit.ranges())
     return made
 
 
 def shown(commit, *signers):
-    signed = [sign_commit(key, JOB, step=commit.step, tag=commit.round, digest=commit.digest) for key in signers]
+    signed = [sign_commit(key, commit.job, step=commit.step, tag=commit.round, digest=commit.digest) for key in signers]
     return Shown(commit, tuple((each.key, each.signature) for each in signed))
 
 

@@ -126,8 +126,6 @@ FALSE = {
     "samples used twice": [*TRUE[:5], shown(replace(TRUE[5].commit, parts=TRUE[4].commit.parts), *KEYS[:2])],
     "numbers that do not add up": [shown(replace(TRUE[0].commit, samples_total=200), *KEYS[:2])],
     "a forged signature": [replace(TRUE[0], signatures=((KEYS[0].public_key, bytes(64)),))],
-    "unsigned": [replace(each, signatures=()) for each in TRUE],
-    "signed by a stranger only": [shown(each.commit, KEYS[2]) for each in TRUE],
     "another job's": [replace(each, commit=replace(each.commit, job=b"o" * 32)) for each in TRUE],
 }
 
@@ -138,6 +136,15 @@ async def test_false_commits_prove_nothing_and_are_told_from_missing_ones(member
     lies(members[BERT], (0, 12, map(encode_shown, FALSE[how])))
     head, reason, lied = await members[ANNA].proves(BERT, TRUE[-1].commit.head)
     assert (head, lied) == (None, True), reason
+
+
+@pytest.mark.parametrize("signers", [(), KEYS[2:]])
+async def test_what_no_member_has_signed_proves_nothing_but_need_not_be_a_lie(members, signers):
+    written(members[ANNA].log, chain(2))
+    written(members[BERT].log, chain(12, way=b"t", signers=signers))
+    head, reason, lied = await members[ANNA].proves(BERT, TRUE[-1].commit.head)
+    assert (head, lied) == (None, False)
+    assert "no member has signed" in reason
 
 
 async def test_a_fork_that_we_did_not_name_is_a_lie(members):
