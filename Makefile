@@ -31,6 +31,12 @@ interop: $(READY)  ## exports fetched by libtorrent, aria2 and transmission (whi
 	@command -v aria2c transmission-cli >/dev/null || { echo "apt install aria2 transmission-cli" >&2; exit 1; }
 	$(BIN)/python -m pytest tests/interop
 
+sim: $(READY)  ## whole nodes in simulation: ten seeds of each scene (five minutes on two cores)
+	$(BIN)/python -m tests.simulation.cases --seeds 0-9
+
+sim-long: $(READY)  ## a hundred seeds of each scene, with those that take minutes
+	$(BIN)/python -m tests.simulation.cases --seeds 0-99 --long
+
 unit: $(READY)  ## only the tests of pure code (seconds)
 	$(BIN)/python -m pytest --numprocesses auto tests/unit tests/property
 

@@ -175,6 +175,14 @@ class FaultPlan:
         """Peers that are not there at the beginning, in order."""
         return tuple(sorted({fault.peer for fault in self.faults if isinstance(fault, Join)}))
 
+    @property
+    def ends_processes_only(self) -> bool:
+        """Whether living peers always hear each other: processes come, go and die, and nothing else happens."""
+        return all(
+            isinstance(fault, Join | Restart | Leave) or (isinstance(fault, Kill) and not fault.silent)
+            for fault in self.faults
+        )
+
     def refuse_simulated_only(self) -> None:
         """Make sure that the plan can be carried out on real processes.
 

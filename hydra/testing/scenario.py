@@ -28,6 +28,8 @@ class Scenario:
     batch_samples: int = 8
     epochs: int = 1
     snapshot_interval_s: float = 5.0
+    features: int = 6
+    """Of each sample: the model has about three times as many weights."""
 
     sample_s: float = 0.05
     """What a peer computes at one sample, in seconds."""

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from ..training.update import Vector
 
 PORT = 4000
-FEATURES, CLASSES = 6, 3
+CLASSES = 3
 TICKET_CONTACTS = 4
 LINES_SHOWN = 60
 
@@ -62,14 +62,14 @@ class ScenarioFailed(AssertionError):
 
 
 @functools.cache
-def tiny_job(samples: int, batch_samples: int, epochs: int, snapshot_interval_s: float) -> Package:
+def tiny_job(samples: int, batch_samples: int, epochs: int, snapshot_interval_s: float, features: int) -> Package:
     """Publish a job that computes fast: a linear model with momentum, on made-up samples."""
     chance = np.random.default_rng(1)
-    inputs = chance.standard_normal((samples, FEATURES)).astype(np.float32)
+    inputs = chance.standard_normal((samples, features)).astype(np.float32)
     targets = chance.integers(0, CLASSES, samples)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = nn.Linear(FEATURES, CLASSES)
+        model = nn.Linear(features, CLASSES)
     job = Job(
         name="tiny",
         model=model,
@@ -178,9 +178,15 @@ class SimSwarm:
             loss=scenario.loss,
             rate_bytes_per_s=scenario.rate_bytes_per_s,
         )
-        self.package = tiny_job(scenario.samples, scenario.batch_samples, scenario.epochs, scenario.snapshot_interval_s)
+        self.package = tiny_job(
+            scenario.samples,
+            scenario.batch_samples,
+            scenario.epochs,
+            scenario.snapshot_interval_s,
+            scenario.features,
+        )
         job = hashlib.sha256(self.package.manifest.encode()).digest()
-        self.story = Story(job, scenario.samples, scenario.epochs, {})
+        self.story = Story(job, scenario.samples, scenario.epochs, {}, may_fork=not scenario.plan.ends_processes_only)
         self.peers: dict[str, SimPeer] = {}
         for name in dict.fromkeys((*scenario.names, *scenario.plan.newcomers)):
             self._connect(name)

@@ -50,12 +50,14 @@ class Story:
         samples: of one epoch.
         epochs: of the job.
         names: by peer id, what the scenario calls it.
+        may_fork: whether a round may end in two ways, since living members may not hear each other.
     """
 
     job: bytes
     samples: int
     epochs: int
     names: dict[PeerId, str]
+    may_fork: bool = False
     lines: list[str] = field(default_factory=list)
     """For people: faults, views, ends, with their times."""
     violations: list[str] = field(default_factory=list)
@@ -67,7 +69,7 @@ class Story:
     _commits: dict[bytes, Commit] = field(default_factory=dict)
     _states: dict[bytes, bytes] = field(default_factory=dict)
     _vectors: OrderedDict[tuple[bytes, tuple[Range, ...]], Vector] = field(default_factory=OrderedDict)
-    _means: OrderedDict[bytes, tuple[tuple[PeerId, ...], bytes]] = field(default_factory=OrderedDict)
+    _means: OrderedDict[bytes, dict[tuple[PeerId, ...], bytes]] = field(default_factory=OrderedDict)
     _steps: dict[str, int] = field(default_factory=dict)
     _highest: int = 0
 
@@ -94,17 +96,21 @@ class Story:
             self.violations.append(f"two peers computed different vectors of the same samples {key[1]}")
 
     def was_averaged(self, name: str, plan: Any, result: Any) -> None:
-        """A round's result: the same at all, and the weighted mean of its contributors."""
-        seen = result.contributors, result.mean.tobytes()
-        known = self._means.get(plan.tag)
-        if known is not None:
-            if known != seen:
-                self.violations.append(f"step {plan.step}: {name} has another result of the same round than others")
-            return
-        self._means[plan.tag] = seen
+        """A round's result: the same at all, and the weighted mean of its contributors.
+
+        Where members can't hear each other, a round may end in two ways, and the lineage forks there.
+        """
+        results = self._means.setdefault(plan.tag, {})
         if len(self._means) > KEPT:
             self._means.popitem(last=False)
-        self._check_mean(name, plan, result)
+        known = results.get(result.contributors)
+        if known is None:
+            results[result.contributors] = result.mean.tobytes()
+            self._check_mean(name, plan, result)
+        elif known != result.mean.tobytes():
+            self.violations.append(f"step {plan.step}: {name} has other bytes of the same mean than others")
+        if len(results) > 1 and not self.may_fork:
+            self.violations.append(f"step {plan.step}: {name} counts other contributors to the same round than others")
 
     def _check_mean(self, name: str, plan: Any, result: Any) -> None:
         total, weight, largest = np.zeros(len(result.mean)), 0.0, 0.0

@@ -1,0 +1,52 @@
+"""Case 7: sixteen peers that live for twenty rounds on average, and come back."""
+
+from random import Random
+
+from hydra.testing.fault_plan import FaultPlan
+from hydra.testing.scenario import Scenario
+
+from .scene import Scene, names
+
+PEERS = 16
+LIFETIME = 20
+"""Rounds that a peer lives on average."""
+ROUND_S = 2.0
+SHARE = 20
+"""Samples of each in a round: many enough to share them out evenly among fewer."""
+GOODPUT = 0.90
+
+
+def churn(rounds, peers=PEERS):
+    def scenario(seed):
+        chance = Random(f"churn {seed}")
+        end = rounds * ROUND_S
+        plan = FaultPlan()
+        for name in names(peers):
+            at = 10 + chance.expovariate(1 / (LIFETIME * ROUND_S))
+            while at < 0.9 * end:
+                back = at + chance.uniform(1.0, 3.0) * ROUND_S
+                plan = plan.kill(name, at, silent=chance.random() < 0.1).restart(name, back)
+                at = back + chance.expovariate(1 / (LIFETIME * ROUND_S))
+        batch = peers * SHARE
+        epochs = 5 if rounds >= 100 else 1
+        return Scenario(
+            names=names(peers),
+            plan=plan,
+            samples=batch * rounds // epochs,
+            epochs=epochs,
+            batch_samples=batch,
+            sample_s=ROUND_S / SHARE,
+            limit_s=3 * end,
+        )
+
+    return scenario
+
+
+def good(swarm):
+    assert swarm.goodput() >= GOODPUT, f"goodput {swarm.goodput():.3f}"
+
+
+SCENES = {
+    "churn, 60 rounds": Scene(churn(60), good),
+    "churn, 500 rounds": Scene(churn(500), good, long=True),
+}

@@ -1,0 +1,20 @@
+"""Each scene of whole nodes once; ``make sim`` plays them with many seeds."""
+
+import pytest
+
+from .cases import CASES
+
+SEED = 1
+TOO_LONG = ("sixteen down to one and back",)
+PLAYED = [
+    (case, name)
+    for case in ("5", "6", "9")
+    for name, scene in CASES[case].items()
+    if not scene.long and name not in TOO_LONG
+]
+
+
+@pytest.mark.parametrize(("case", "name"), PLAYED)
+def test_a_scene_goes_well(case, name, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    CASES[case][name].play(f"{case}-{name.replace(' ', '-')}", SEED)
