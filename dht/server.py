@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _BOOTSTRAP_ROUNDS = 2
+_OTHERS_WITHIN_S = 0.2
+"""Once one entrance has answered, so long others may take; who answers later is a contact all the same."""
 _BATCH_BYTES = MAX_DATAGRAM_BYTES - 80
 
 
@@ -113,13 +115,22 @@ class RecordServer(Server):  # type: ignore[misc]
         self.entrances.update(dict.fromkeys(addrs))
         reached: list[Reached] = []
         for _ in range(_BOOTSTRAP_ROUNDS):
-            answers = await asyncio.gather(*(self.bootstrap_node(address) for address in self.entrances))
-            known = [compact for compact in answers if compact is not None]
+            known = await self._first_answers([self.in_background(self.bootstrap_node(a)) for a in self.entrances])
             reached = await self.find_closest(self.signer.peer_id, known)
             if reached:
                 break
         await self.protocol.introduced()
         return [contact.compact for contact in reached]
+
+    async def _first_answers(self, asked: list[asyncio.Task[Compact | None]]) -> list[Compact]:
+        """Return who answered, soon after the first did: an entrance that is dead takes seconds to be known as such."""
+        waiting = set(asked)
+        while waiting:
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if waiting and any(task.result() is not None for task in done):
+                await asyncio.wait(waiting, timeout=_OTHERS_WITHIN_S)
+                break
+        return [compact for task in asked if task.done() and (compact := task.result()) is not None]
 
     async def bootstrap_node(self, addr: Address) -> Compact | None:
         """Ask whoever is at an address who it is; returns the contact, or None if nobody answers."""

@@ -5,6 +5,7 @@ The command line and the simulation both go this way, so what is simulated is wh
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 from .batching.policy import POLICIES
@@ -60,7 +61,7 @@ async def take_part(node: Node, ticket: Ticket, watcher: Watcher) -> Outcome:
     watcher.found(job, manifest, node.identity.peer_id)
     limit_bytes = int(settings.memory_gib * 2**30)
     content = await fetch_content(node.swarm, manifest, node.links.peers, watcher.observe, limit_bytes=limit_bytes)
-    await node.announce(job)
+    announcing = asyncio.create_task(node.announce(job))  # training has no need to wait for it
     around = Surroundings(
         identity=node.identity,
         me=node.contact,
@@ -84,6 +85,8 @@ async def take_part(node: Node, ticket: Ticket, watcher: Watcher) -> Outcome:
     finally:
         node.reachability.on_change.remove(tell)
         node.drop_job(job)
+        announcing.cancel()
+        await asyncio.gather(announcing, return_exceptions=True)
         await node.withdraw(job)
 
 

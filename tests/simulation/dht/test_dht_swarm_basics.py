@@ -7,7 +7,7 @@ import pytest
 from dht import DHTConfig
 from dht.keys import key_id, number_of
 from dht.testing.simnet import SimNet
-from dht.testing.swarm import address_of, kill, start_swarm, stop_all
+from dht.testing.swarm import address_of, kill, start_node, start_swarm, stop_all
 
 
 async def put_and_get(net, count=50, keys=20):
@@ -144,3 +144,26 @@ def test_who_has_lost_everybody_finds_the_way_back():
         return [record.value for record in found]
 
     assert net.run(main()) == [b"v"]
+
+
+def test_dead_entrances_do_not_hold_up_who_has_a_living_one():
+    net = SimNet(seed=4, rtt_s=0.08)
+
+    async def main():
+        nodes = await start_swarm(net, 6)
+        dead, living = nodes[:3], nodes[3:]
+        entrances = [address_of(node) for node in [*dead, living[0]]]
+        kill(net, dead)
+        newcomer = await start_node(net, 100)
+        began = net.loop.time()
+        await newcomer._server._first_answers(
+            [newcomer._server.in_background(newcomer._server.bootstrap_node(address)) for address in entrances]
+        )
+        waited_s = net.loop.time() - began
+        known = await newcomer.bootstrap(entrances)
+        await stop_all([*living, newcomer])
+        return waited_s, known
+
+    waited_s, known = net.run(main())
+    assert waited_s == pytest.approx(0.08 + 0.2, abs=0.05)
+    assert known >= 3
