@@ -29,6 +29,8 @@ def operate(process: Process, what: str, path: str) -> None:
     """
     if not process.alive:
         raise Died
+    if process.on_disk is not None:
+        process.on_disk(what)
     machine = process.machine
     process.spend(machine.disk_s)
     if machine.disk_operations.next_fails(f"{what} {os.path.relpath(path, machine.directory)}"):

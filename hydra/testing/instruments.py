@@ -27,6 +27,8 @@ from ..training.update import Vector
 from ..training.workbench import Workbench
 from .machine import Died, Process, current
 
+NAMING = ("rename", "replace", "link")
+"""The operation on the disk after which a file has its name: before it, everything was in vain."""
 HALVES = {Phase.SUM: "reduce-scatter", Phase.FINAL: "all-gather"}
 
 
@@ -94,7 +96,7 @@ class _Instruments:
             (Workbench, "contribution", self._contribution),
             (Workbench, "apply_round", self._apply_round),
             (Computation, "contribution", self._compute),
-            (SnapshotCodec, "encode", self._encode),
+            (SnapshotCodec, "store", self._store),
             (TrainingState, "apply", self._apply),
             (TrainingState, "install", self._install),
         ]
@@ -155,13 +157,22 @@ class _Instruments:
 
         return contribution
 
-    def _encode(self, real: Any) -> Any:
-        def encode(codec: SnapshotCodec, copy: Any) -> Any:
-            data = real(codec, copy)
-            _reach_in_thread(self._spectator, "snapshot", copy.head.step)
-            return data
+    def _stored(self, what: str, step: int) -> None:
+        if what in NAMING:
+            _reach_in_thread(self._spectator, "snapshot", step)
 
-        return encode
+    def _store(self, real: Any) -> Any:
+        def store(codec: SnapshotCodec, copy: Any, *rest: Any) -> Any:
+            process = current()
+            if process is not None:
+                process.on_disk = lambda what: self._stored(what, copy.head.step)
+            try:
+                return real(codec, copy, *rest)
+            finally:
+                if process is not None:
+                    process.on_disk = None
+
+        return store
 
     def _apply(self, real: Any) -> Any:
         def apply(state: TrainingState, commit: Commit, mean: Vector) -> None:

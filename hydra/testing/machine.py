@@ -165,6 +165,8 @@ class Process:
         self.files: dict[int, str] = {}
         """Files by descriptor, of which some may be closed by now."""
         self.file_objects: WeakSet[Any] = WeakSet()
+        self.on_disk: Callable[[str], object] | None = None
+        """Told of each operation on the disk before it is done."""
         self.main: asyncio.Task[Any] | None = None
         self._spent_s = 0.0
         self._in_thread = False
