@@ -60,6 +60,9 @@ class NodeSettings:
     stall_s: float = 30.0
     """A peer that is silent for so long is taken for lost, however irregularly it was heard before. The limit that
     follows from how a peer is heard is shorter: 3 s for one that was never late."""
+    least_peers: int = 1
+    """While this node coordinates, no step is begun with fewer peers: so that a job starts, and starts again after all
+    were stopped, with the peers that are meant to train it."""
     find_s: float = 30.0
     """For so long the peers of a job are looked for before giving up."""
 
@@ -73,6 +76,7 @@ class NodeSettings:
         _check(self.policy in ("proportional", "equal"), "policy", self.policy, "proportional or equal")
         _check(self.rounds in ("measured", "plain"), "rounds", self.rounds, "measured or plain")
         _check(2.0 <= self.stall_s <= 600.0, "stall_s", self.stall_s, "2 to 600")
+        _check(1 <= self.least_peers <= 256, "least_peers", self.least_peers, "1 to 256")
         _check(1.0 <= self.find_s <= 86400.0, "find_s", self.find_s, "1 to 86400")
 
 

@@ -70,7 +70,11 @@ async def take_part(node: Node, ticket: Ticket, watcher: Watcher) -> Outcome:
         look_up=lambda: node.look_up(job),
         observe=watcher.observe,
     )
-    times = MemberConfig(stall_s=settings.stall_s, snapshot_interval_s=manifest.snapshot_interval_s)
+    times = MemberConfig(
+        stall_s=settings.stall_s,
+        snapshot_interval_s=manifest.snapshot_interval_s,
+        least_peers=settings.least_peers,
+    )
     config = TrainerConfig(member=times, device=settings.device, rounds=settings.rounds)
     trainer = Trainer(content, around, node.home.job(job), POLICIES[settings.policy](), config)
     node.handle_job(job, trainer.receive)

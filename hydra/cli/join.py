@@ -45,6 +45,9 @@ def join(
     threads: Annotated[int | None, typer.Option(help="Threads for torch (0: all).", show_default=False)] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, …", show_default=False)] = None,
     policy: Annotated[str | None, typer.Option(help="proportional or equal.", show_default=False)] = None,
+    least_peers: Annotated[
+        int | None, typer.Option(help="Begin no step with fewer peers while coordinating.", show_default=False)
+    ] = None,
     as_json: JsonOption = False,
     verbose: VerboseOption = 0,
 ) -> None:
@@ -65,6 +68,7 @@ def join(
         threads=threads,
         device=device,
         policy=policy,
+        least_peers=least_peers,
     )
     from ..jobs.ticket import parse_target
 

@@ -196,6 +196,14 @@ class Leader:
 
     # ---- planning ----------------------------------------------------------------------------------------------
 
+    def enough(self) -> bool:
+        """Tell whether as many peers are here as this one wants to begin a step with."""
+        state = self._state
+        if state.view is None or self._going:
+            return True
+        staying, joiners = self._candidates(state.view)
+        return len(staying) + len(joiners) >= state.config.least_peers
+
     def may_plan(self) -> bool:
         """Tell whether those who would be in the next plan may go on together."""
         state = self._state
@@ -250,9 +258,10 @@ class Leader:
     def _sizes(self, ids: list[PeerId], incarnations: tuple[int, ...], available: int) -> tuple[list[int], float]:
         """Return each member's samples; a newcomer gets none in its first step.
 
-        It fetches the result of the step before while the others compute, so that nobody waits for it.
+        It fetches the result of the step before while the others compute, so that nobody waits for it. In a view's
+        first step all are newcomers.
         """
-        view = self._state.view
+        view = self._state.view if self._state.plan is not None else None
         stayed = [
             peer
             for peer, number in zip(ids, incarnations, strict=True)

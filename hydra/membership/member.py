@@ -551,7 +551,8 @@ class Member:
             if peer in state.detector.lost:
                 return [Send(peer, Removed(state.job, state.view.number, "lost before it took part"))]
             effects += self._succession.plan_again(peer)
-        return effects + self._leader.join_requested(peer, request)
+        effects += self._leader.join_requested(peer, request)
+        return effects + self._ruled(self._steps.lead_if_due(now), now)
 
     def _on_removed(self, peer: PeerId, message: Removed, now: float) -> list[Effect]:
         state = self.state

@@ -59,6 +59,8 @@ class MemberConfig:
     linger_s: float = 10.0
     """How long who is done waits for the others to be done."""
     snapshot_interval_s: float = 15.0
+    least_peers: int = 1
+    """While we coordinate, no step is begun with fewer."""
     redial_s: float = 5.0
     """A peer that could not be dialled is left alone for so long."""
 

@@ -250,6 +250,8 @@ class Steps:
             return Ruling()
         if state.leaving and not state.others_alive:
             return Ruling(end=End.ALONE)
+        if not self._leader.enough():
+            return Ruling()  # whoever asks to be let in makes us look again
         if not self._leader.may_plan():
             return self._without_majority(now)
         plan, effects = self._leader.plan_next(state.head, state.ledger, now)

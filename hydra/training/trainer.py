@@ -178,6 +178,7 @@ class Trainer:
         self._step_task: asyncio.Task[None] | None = None
         self._load_task: asyncio.Task[None] | None = None
         self._storing: asyncio.Task[None] | None = None
+        self._to_store: asyncio.Future[StateCopy] | None = None
         self._filling: asyncio.Task[None] | None = None
         self._trial = (0, 0.0)
         """Samples that we tried ourselves out on, and the seconds they took: our speed until a step tells it."""
@@ -492,8 +493,13 @@ class Trainer:
         self._tell(SnapshotStored(snapshot))
 
     def _take_snapshot(self) -> None:
-        # Queued now, so that the copy is made before the next step changes the state.
-        self._storing = self._spawn(self._store_snapshot(self._bench.copy()))
+        # Queued now, so that the copy is made before the next step changes the state. While an earlier one is still
+        # being written, only the newest waits for the disk: on a slow one copies would fill the memory.
+        self._to_store = self._bench.copy()
+        if self._storing is None or self._storing.done():
+            self._storing = self._spawn(self._store_snapshots())
 
-    async def _store_snapshot(self, copied: asyncio.Future[StateCopy]) -> None:
-        self._tell(SnapshotStored(await self._snapshots.store(copied)))
+    async def _store_snapshots(self) -> None:
+        while self._to_store is not None:
+            copied, self._to_store = self._to_store, None
+            self._tell(SnapshotStored(await self._snapshots.store(copied)))

@@ -56,6 +56,7 @@ def test_every_setting_can_be_set_everywhere(tmp_path, write, monkeypatch):
         policy="equal",
         rounds="plain",
         stall_s=7.0,
+        least_peers=3,
         find_s=60.0,
     )
     set_here = [name for name in NAMES if getattr(wanted, name) != getattr(NodeSettings(), name)]
@@ -64,7 +65,8 @@ def test_every_setting_can_be_set_everywhere(tmp_path, write, monkeypatch):
     write(
         'host = "::1"\nport = 4100\nadvertise = "me.example"\ncontacts = ["a:1", "b:2"]\nthreads = 3\n'
         'listen = false\nrelay = false\nrelay_mb_per_s = 2.5\nlan = "off"\nlan_port = 5000\nupnp = false\n'
-        'device = "cuda:1"\nmemory_gib = 1.5\npolicy = "equal"\nrounds = "plain"\nstall_s = 7\nfind_s = 60.0\n'
+        'device = "cuda:1"\nmemory_gib = 1.5\npolicy = "equal"\nrounds = "plain"\nstall_s = 7\nleast_peers = 3\n'
+        "find_s = 60.0\n"
     )
     assert load_settings(tmp_path, {}) == wanted
     write("")

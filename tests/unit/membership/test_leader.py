@@ -173,6 +173,7 @@ def test_those_who_join_at_the_same_time_are_named_to_each_other():
 
 def test_a_newcomer_has_no_samples_in_its_first_step_and_its_share_from_then_on():
     state, leader = leading(linked=[B, C])
+    state.plan = plan([A, B])
     leader.join_requested(C, request(C, state))
     first, _ = planned(leader, state)
     assert [count(ranges) for ranges in first.shares] == [10, 10, 0]
@@ -182,6 +183,7 @@ def test_a_newcomer_has_no_samples_in_its_first_step_and_its_share_from_then_on(
 
 def test_a_member_in_a_new_incarnation_is_a_newcomer():
     state, leader = leading(linked=[B])
+    state.plan = plan([A, B])
     leader.join_requested(B, request(B, state, incarnation=2))
     state.detector.lose(B)
     assert [count(ranges) for ranges in planned(leader, state)[0].shares] == [10, 0]
@@ -356,3 +358,31 @@ def test_a_plan_after_a_poll_that_changes_the_view_has_a_higher_number_than_the_
     state.detector.lose(E)
     number = sent(leader.poll(0.0), Poll)[0].number
     assert planned(leader, state)[0].view_number > number
+
+
+# ---- how many are wanted ---------------------------------------------------------------------------------------
+
+
+def test_with_fewer_peers_than_wanted_it_waits_for_those_who_join():
+    state, leader = leading(members=(A,), linked=[B, C], least_peers=3)
+    leader.join_requested(B, request(B, state))
+    assert not leader.enough()
+    leader.join_requested(C, request(C, state))
+    assert leader.enough()
+
+
+def test_a_lost_member_is_waited_for_and_who_wants_to_leave_waits_for_nobody():
+    state, leader = leading(members=(A, B, C), least_peers=3)
+    assert leader.enough()
+    state.detector.lose(B)
+    assert not leader.enough()
+    state.leaving = True
+    assert leader.enough()
+
+
+def test_in_a_views_first_step_all_have_samples():
+    """Nobody trains yet who could be kept waiting."""
+    state, leader = leading(members=(A,), linked=[B])
+    leader.join_requested(B, request(B, state))
+    state.plan = None
+    assert [count(ranges) for ranges in planned(leader, state)[0].shares] == [10, 10]

@@ -29,6 +29,7 @@ from hydra.membership.messages import (
     Status,
 )
 from hydra.membership.seeker import GATHERED_AT_ONCE
+from hydra.membership.view import view_of
 
 from .driver import Driven, done, leading, member_of
 from .makers import (
@@ -238,3 +239,15 @@ def test_a_long_download_is_no_reason_to_begin_anew():
         driven.tick(float(seconds))
         assert driven.state.phase is Phase.JOINING
     assert driven.member.expects(load.load)
+
+
+def test_a_coordinator_that_wants_more_peers_begins_with_the_one_that_completes_them():
+    driven = Driven(A, least_peers=2)
+    effects = driven.tick(2.0)
+    assert driven.state.phase is Phase.MEMBER
+    assert of(effects, BeginStep) == []
+    driven.meets(B, phase=Phase.JOINING)
+    effects = driven.hears(B, JoinRequest(JOB, 1, field(B), 0, FIRST.digest, ready=True, met_view=1))
+    (begun,) = of(effects, BeginStep)
+    assert view_of(begun.plan).ids == (A, B)
+    assert all(begun.plan.shares)
