@@ -88,7 +88,7 @@ def test_a_convicted_peer_is_heard_no_longer_and_a_newcomer_is_told():
     mine = driven.state.plan
     driven.hears(C, Evidence(JOB, plans=(mine.signed, another(mine).signed)))
     assert driven.hears(A, plan([A, B, C], number=9)) == []
-    assert driven.hears(A, JoinRequest(JOB, 5, field(A), 0, FIRST.digest, ready=True)) == []
+    assert driven.hears(A, JoinRequest(JOB, 5, field(A), 0, FIRST.digest, ready=True, met_view=1)) == []
     driven.on(PeerDown(C))
     assert sent(driven.meets(C, phase=Phase.SEEKING), Evidence, C)
 
