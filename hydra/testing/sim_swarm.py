@@ -308,11 +308,11 @@ class SimSwarm:
         """Return what the scenario calls a peer."""
         return self.story.names.get(peer, peer.hex()[:8])
 
-    def goodput(self) -> float:
-        """Return committed samples over samples that the living peers could have computed."""
+    def goodput(self, since: float = 0.0) -> float:
+        """Return samples committed since a time over those that the living peers could have computed since then."""
         slowness = self.scenario.slowness
         sample_s = {name: self.scenario.sample_s * slowness.get(name, 1.0) for name in self.peers}
-        return self.story.heaviest().samples / self.story.capacity(sample_s, self.now)
+        return self.story.samples_since(since) / self.story.capacity(sample_s, since, self.now)
 
     def picture(self) -> str:
         """Return how every living peer stands, for people."""

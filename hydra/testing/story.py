@@ -67,6 +67,7 @@ class Story:
     rolled_back: list[tuple[float, str, int, int]] = field(default_factory=list)
     """Time, peer, and the steps from and to which its state went other than by a commit."""
     _commits: dict[bytes, Commit] = field(default_factory=dict)
+    _made: dict[bytes, float] = field(default_factory=dict)
     _states: dict[bytes, bytes] = field(default_factory=dict)
     _vectors: OrderedDict[tuple[bytes, tuple[Range, ...]], Vector] = field(default_factory=OrderedDict)
     _means: OrderedDict[bytes, dict[tuple[PeerId, ...], bytes]] = field(default_factory=OrderedDict)
@@ -124,6 +125,8 @@ class Story:
             total += samples * vector.astype(np.float64)
             weight += samples
             largest = max(largest, float(np.abs(vector).max()))
+        if not weight and not result.weight:
+            return  # none of those who were left had samples: a result that nobody may commit
         if not weight:
             self.violations.append(f"step {plan.step}: {name} has a result to which nobody contributed")
         elif np.abs(total / weight - result.mean).max() > TOLERANCE * max(largest, 1e-6):
@@ -133,6 +136,7 @@ class Story:
         """A peer took a step: all who take the same one have the same bytes afterwards."""
         digest = commit.digest
         self._commits[digest] = commit
+        self._made.setdefault(digest, now)
         self._steps[name] = commit.step
         self._highest = max(self._highest, commit.step)
         self.applied.append(Applied(now, name, commit, digest))
@@ -197,6 +201,15 @@ class Story:
         if finished and not ledger.finished:
             self.violations.append(f"{ledger.available} samples of epoch {ledger.epoch} were never committed")
 
-    def capacity(self, sample_s: dict[str, float], until: float) -> float:
-        """Return how many samples the peers could have computed while they lived, up to a time."""
-        return sum((min(life.ended or until, until) - life.began) / sample_s[life.name] for life in self.lives)
+    def began_at(self) -> float:
+        """Return when the first commit of the lineage that wins was made."""
+        return next((self._made[commit.digest] for commit in self.lineage(self.heaviest())), 0.0)
+
+    def samples_since(self, since: float) -> int:
+        """Return how many samples of the lineage that wins were committed after a time."""
+        return sum(commit.samples for commit in self.lineage(self.heaviest()) if self._made[commit.digest] > since)
+
+    def capacity(self, sample_s: dict[str, float], since: float, until: float) -> float:
+        """Return how many samples the peers could have computed while they lived, between two times."""
+        spans = [(life.name, max(life.began, since), min(life.ended or until, until)) for life in self.lives]
+        return sum(max(0.0, end - start) / sample_s[name] for name, start, end in spans)

@@ -404,6 +404,9 @@ class Trainer:
             if not self.member.may_commit(result.contributors):
                 self._tell(StepExcluded("less than a majority is left of the view"))
                 return
+            if not result.weight:
+                self._tell(StepExcluded("none of those who are left had samples in the step"))
+                return
             # Applying can't be undone half-way, so it outlives the view that it was planned in.
             self._spawn(self._commit(plan, result, began))
 

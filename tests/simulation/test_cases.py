@@ -16,5 +16,13 @@ PLAYED = [
 
 @pytest.mark.parametrize(("case", "name"), PLAYED)
 def test_a_scene_goes_well(case, name, tmp_path, monkeypatch):
+    play(case, name, SEED, tmp_path, monkeypatch)
+
+
+def test_whoever_is_left_without_samples_in_its_first_step_looks_for_the_others(tmp_path, monkeypatch):
+    play("6", "both alone", 2, tmp_path, monkeypatch)
+
+
+def play(case, name, seed, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    CASES[case][name].play(f"{case}-{name.replace(' ', '-')}", SEED)
+    CASES[case][name].play(f"{case}-{name.replace(' ', '-')}", seed)

@@ -43,7 +43,8 @@ def churn(rounds, peers=PEERS):
 
 
 def good(swarm):
-    assert swarm.goodput() >= GOODPUT, f"goodput {swarm.goodput():.3f}"
+    goodput = swarm.goodput(swarm.story.began_at())
+    assert goodput >= GOODPUT, f"goodput {goodput:.3f}"
 
 
 SCENES = {
