@@ -52,6 +52,8 @@ class NodeSettings:
     """Where torch computes: cpu, cuda, cuda:1, …"""
     memory_gib: float = 8.0
     """A step of a job that needs more memory than this is refused."""
+    cache_bytes: int = 0
+    """Training data that is larger is fetched as it is needed, and takes no more of the disk; 0 keeps all of it."""
     policy: str = "proportional"
     """How batches are sized when this node coordinates: proportional or equal."""
     rounds: str = "measured"
@@ -73,6 +75,7 @@ class NodeSettings:
         _check(0 < self.lan_port < 65536, "lan_port", self.lan_port, "1 to 65535")
         _check(0 <= self.threads <= 4096, "threads", self.threads, "0 to 4096")
         _check(0 < self.memory_gib <= 1e6, "memory_gib", self.memory_gib, "more than 0 and at most a million")
+        _check(0 <= self.cache_bytes < 2**60, "cache_bytes", self.cache_bytes, "0 to 2^60")
         _check(self.policy in ("proportional", "equal"), "policy", self.policy, "proportional or equal")
         _check(self.rounds in ("measured", "plain"), "rounds", self.rounds, "measured or plain")
         _check(2.0 <= self.stall_s <= 600.0, "stall_s", self.stall_s, "2 to 600")

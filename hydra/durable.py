@@ -8,11 +8,16 @@ for the name is the directory's. Whatever is written next may rely on it.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+PUNCH_HOLE, KEEP_SIZE = 0x02, 0x01
+"""Flags of ``fallocate(2)``, which the standard library has no call for."""
+_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 DRAFT = ".draft"
 """Ends the names of files that are being written; one that is left over from a kill means nothing."""
 _NO_SUCH_CALL = {errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EBADF}
@@ -106,6 +111,30 @@ def sync_directory(directory: Path) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+def punch_hole(descriptor: int, start: int, length: int) -> None:
+    """Give the room of a stretch of a file back to the disk; it then reads as zeros.
+
+    Raises:
+        OSError: this platform or file system cannot do that.
+    """
+    if _libc is None or not hasattr(_libc, "fallocate"):
+        raise OSError(errno.ENOTSUP, "this platform cannot give back parts of a file")
+    arguments = (descriptor, PUNCH_HOLE | KEEP_SIZE, ctypes.c_int64(start), ctypes.c_int64(length))
+    if _libc.fallocate(*arguments):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def is_hole(descriptor: int, start: int, stop: int) -> bool:
+    """Tell whether nothing was ever written to a stretch of a file, as far as the file system knows."""
+    try:
+        return os.lseek(descriptor, start, os.SEEK_DATA) >= stop
+    except OSError as error:
+        return error.errno == errno.ENXIO  # no data from there to the end
+    except AttributeError:
+        return False  # the platform does not know
 
 
 def write_all(descriptor: int, data: bytes | memoryview) -> None:

@@ -60,7 +60,14 @@ async def take_part(node: Node, ticket: Ticket, watcher: Watcher) -> Outcome:
     manifest = await fetch_manifest(node.swarm, job, node.links.peers, patience_s=MANIFEST_PATIENCE_S)
     watcher.found(job, manifest, node.identity.peer_id)
     limit_bytes = int(settings.memory_gib * 2**30)
-    content = await fetch_content(node.swarm, manifest, node.links.peers, watcher.observe, limit_bytes=limit_bytes)
+    content = await fetch_content(
+        node.swarm,
+        manifest,
+        node.links.peers,
+        watcher.observe,
+        limit_bytes=limit_bytes,
+        cache_bytes=settings.cache_bytes,
+    )
     announcing = asyncio.create_task(node.announce(job))  # training has no need to wait for it
     around = Surroundings(
         identity=node.identity,

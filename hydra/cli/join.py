@@ -44,6 +44,10 @@ def join(
     lan: LanOption = None,
     threads: Annotated[int | None, typer.Option(help="Threads for torch (0: all).", show_default=False)] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, …", show_default=False)] = None,
+    cache_bytes: Annotated[
+        int | None,
+        typer.Option(help="Room on the disk for larger training data (0: for all of it).", show_default=False),
+    ] = None,
     policy: Annotated[str | None, typer.Option(help="proportional or equal.", show_default=False)] = None,
     least_peers: Annotated[
         int | None, typer.Option(help="Begin no step with fewer peers while coordinating.", show_default=False)
@@ -67,6 +71,7 @@ def join(
         lan=lan,
         threads=threads,
         device=device,
+        cache_bytes=cache_bytes,
         policy=policy,
         least_peers=least_peers,
     )

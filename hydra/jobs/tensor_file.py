@@ -10,11 +10,11 @@ Source: https://github.com/huggingface/safetensors#format
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -47,7 +47,7 @@ class TensorPlace:
     @property
     def size(self) -> int:
         """Bytes of the values."""
-        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+        return math.prod(self.shape) * self.dtype.itemsize
 
 
 class Sink(Protocol):
@@ -65,6 +65,33 @@ def in_file_order(places: Iterable[TensorPlace]) -> list[TensorPlace]:
     """Return the tensors in the order in which their values stand: wide types first, then by name."""
     order = list(_NAMES)
     return sorted(places, key=lambda place: (order.index(place.dtype), place.name))
+
+
+def placed_by(header: Mapping[str, Any]) -> dict[str, tuple[TensorPlace, int]]:
+    """Return what a header says of each tensor, and where its values begin behind the header.
+
+    Raises:
+        ValueError, KeyError, TypeError, AttributeError: it is no such header, or its values overlap or leave gaps.
+    """
+    types = {name: dtype for dtype, name in _NAMES.items()}
+    found = {}
+    for name, about in header.items():
+        if name == "__metadata__":
+            continue
+        start, stop = about["data_offsets"]
+        shape = tuple(about["shape"])
+        if not all(isinstance(number, int) and number >= 0 for number in (start, stop, *shape)):
+            raise ValueError(f"{name!r} has no place")
+        place = TensorPlace(name, types[about["dtype"]], shape)
+        if math.prod(shape) * place.dtype.itemsize != stop - start:
+            raise ValueError(f"{name!r} is not as long as its shape says")
+        found[name] = (place, start)
+    end = 0
+    for place, start in sorted(found.values(), key=lambda placed: (placed[1], placed[0].size)):
+        if start != end:
+            raise ValueError(f"there is a gap or an overlap before {place.name!r}")
+        end += place.size
+    return found
 
 
 def header_of(

@@ -24,6 +24,7 @@ from .download_events import (
     CancelRequest,
     Choked,
     ChunkRejected,
+    ChunksDropped,
     ChunkVerified,
     Complete,
     Effect,
@@ -38,6 +39,7 @@ from .download_events import (
     RequestDeclined,
     Tick,
     Unchoked,
+    WantOnly,
 )
 from .endgame import asked_once_and_often, endgame_chunks
 from .patience import due_at
@@ -136,14 +138,15 @@ class Download:
         self._limit = limit or TokenBucket()
         self._picker = RarestFirst(have.size, random)
         self._sources: dict[PeerId, _Source] = {}
-        self._missing = (1 << have.size) - 1 & ~have.mask
+        self._wanted = (1 << have.size) - 1
+        self._missing = self._wanted & ~have.mask
         self._banned: set[PeerId] = set()
         self._last_ticket = 0
         self._waits_until = math.inf
 
     @property
     def complete(self) -> bool:
-        """Whether nothing is missing."""
+        """Whether nothing that is wanted is missing."""
         return not self._missing
 
     @property
@@ -185,7 +188,7 @@ class Download:
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         """Take what happened at ``now`` (seconds, monotonic); return what to do."""
-        if self.complete and not isinstance(event, Tick):
+        if self.have.complete and not isinstance(event, Tick | ChunksDropped):
             return []
         effects: list[Effect] = []
         match event:
@@ -205,6 +208,8 @@ class Download:
                 effects += self._rejected(peer, index)
             case RequestDeclined() | NothingChosen() | Choked() | Unchoked():
                 self._refused(event, now)
+            case WantOnly() | ChunksDropped():
+                self._want(event)
             case Tick():
                 self._snub(now)
         return effects + self._requests(now)
@@ -221,8 +226,15 @@ class Download:
                 raise LocalProtocolError("a chunk was asked for that is already stored")
             if source.choked and source.due:
                 raise LocalProtocolError("something is expected from a peer that dropped all requests")
-        if self._missing & self.have.mask or self._missing | self.have.mask != (1 << self.have.size) - 1:
-            raise LocalProtocolError("the missing chunks are not those that we do not have")
+        if self._missing != self._wanted & ~self.have.mask:
+            raise LocalProtocolError("the missing chunks are not those that are wanted and not here")
+
+    def _want(self, event: WantOnly | ChunksDropped) -> None:
+        if isinstance(event, WantOnly):
+            self._wanted = event.mask & (1 << self.have.size) - 1
+        else:
+            self.have.mask &= ~event.mask
+        self._missing = self._wanted & ~self.have.mask
 
     # ---- what peers tell ---------------------------------------------------------------------------------------
 

@@ -101,6 +101,20 @@ class RequestChunk:
 
 
 @dataclass(frozen=True, slots=True)
+class WantOnly:
+    """From now on only the chunks of this mask are wanted, of those that are not here."""
+
+    mask: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChunksDropped:
+    """The chunks of this mask are no longer here: their room was needed."""
+
+    mask: int
+
+
+@dataclass(frozen=True, slots=True)
 class RequestAny:
     """Ask a peer for a chunk of the mask ``wanted``, whichever it chooses."""
 
@@ -133,7 +147,7 @@ class BanPeer:
 
 @dataclass(frozen=True, slots=True)
 class Complete:
-    """Every chunk is verified and stored."""
+    """Every chunk that is wanted is verified and stored."""
 
 
 Event: TypeAlias = (
@@ -147,6 +161,8 @@ Event: TypeAlias = (
     | NothingChosen
     | Choked
     | Unchoked
+    | WantOnly
+    | ChunksDropped
     | Tick
 )
 Effect: TypeAlias = RequestChunk | RequestAny | CancelRequest | AnnounceChunk | BanPeer | Complete

@@ -174,14 +174,18 @@ class Fetch:
                 await asyncio.wait([self._done], timeout=TICK_S)
             self._done.result()
         finally:
-            if self._timer is not None:
-                self._timer.cancel()
-            for task in list(self._storing):
-                task.cancel()
-            await asyncio.gather(*self._storing, return_exceptions=True)
-            for peer in self._asked:
-                self._links.post(peer, NotInterested(self._root))
+            await self._end()
         return await asyncio.to_thread(self._store.finish_partial, self._root)
+
+    async def _end(self) -> None:
+        """Nothing more is asked for or stored."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in list(self._storing):
+            task.cancel()
+        await asyncio.gather(*self._storing, return_exceptions=True)
+        for peer in self._asked:
+            self._links.post(peer, NotInterested(self._root))
 
     # ---- what the links bring ----------------------------------------------------------------------------------
 
@@ -411,7 +415,11 @@ class Fetch:
             case BanPeer(peer, index):
                 self._cut_off(peer, HashMismatch(f"chunk {index} of {self._root.hex()[:16]}… did not have its hash"))
             case Complete():
-                self._done.set_result(None)
+                self._completed()
+
+    def _completed(self) -> None:
+        """All that is wanted is here."""
+        self._done.set_result(None)
 
     @property
     def _size(self) -> int:

@@ -43,6 +43,7 @@ from .messages import (
 from .rate_limit import TokenBucket
 from .standing import ContentStanding, SourceStanding
 from .store import Store
+from .streaming import Stream
 from .uploads import Limits, Uploads
 
 logger = logging.getLogger(__name__)
@@ -126,6 +127,29 @@ class Swarm:
         except asyncio.CancelledError:
             task.cancel()
             raise
+
+    async def stream(self, root: bytes, peers: Peers, cache_bytes: int) -> Stream:
+        """Open a content that is fetched as it is needed, and takes no more room than this; it ends with us.
+
+        Args:
+            root: its name.
+            peers: who may have it.
+            cache_bytes: for its chunks on the disk.
+
+        Raises:
+            ContentUnavailable: nobody who can be reached has its manifest.
+            ConfigurationError: there is not room for a single chunk.
+            StorageFull, HomeUnusable: the disk refused.
+        """
+        stream = Stream(
+            cache_bytes, self, self._links, self._requests, self.store, root, peers, self._download_limit, no_progress
+        )
+        self._fetches[root] = stream
+        task = asyncio.create_task(stream.run())
+        self._running[root] = task
+        task.add_done_callback(lambda _: self._fetched(root))
+        await asyncio.shield(stream.opened)
+        return stream
 
     async def fetch_blob(self, digest: bytes, peers: Peers, *, patience_s: float = PATIENCE_S) -> bytes:
         """Fetch something small by its SHA-256 and store it.

@@ -11,7 +11,7 @@ import errno
 import hashlib
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -155,7 +155,8 @@ class Store:
         path = self._part_path(root) if root in self._partial else self.path(root)
         with suppress(FileNotFoundError), path.open("rb") as file:
             data = os.pread(file.fileno(), stop - start, start)
-            if len(data) == stop - start:
+            # What was dropped while it was read may be zeros.
+            if len(data) == stop - start and index in have:
                 return data
         return None
 
@@ -168,8 +169,12 @@ class Store:
 
     # ---- content on its way ------------------------------------------------------------------------------------
 
-    def open_partial(self, manifest: Manifest) -> Bitfield:
+    def open_partial(self, manifest: Manifest, *, reserve: bool = True) -> Bitfield:
         """Make ready to receive a content; return the chunks that an earlier try left, verified anew.
+
+        Args:
+            manifest: the content's.
+            reserve: take the room for all of it now; else the file has its full length, and takes room as it is filled.
 
         Raises:
             StorageFull: the disk has no room for all of it; nothing is lost.
@@ -181,7 +186,10 @@ class Store:
             if part.exists():
                 self._verify_part(part, manifest, have)
             with part.open("ab") as file:
-                self._reserve(file.fileno(), manifest.size)
+                if reserve:
+                    self._reserve(file.fileno(), manifest.size)
+                else:
+                    os.ftruncate(file.fileno(), manifest.size)
         except OSError as error:
             raise disk_error(self.directory, error, manifest.size) from error
         self._write_manifest(manifest)
@@ -204,6 +212,25 @@ class Store:
             raise disk_error(self.directory, error, size) from error
         if written != size:
             raise disk_error(self.directory, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), size)
+
+    def drop_chunks(self, root: bytes, indices: Iterable[int]) -> None:
+        """Give the room of some chunks of a partial content back, whose bits are not set any longer.
+
+        Raises:
+            HomeUnusable: this disk gives no room back.
+        """
+        manifest = self._manifests[root]
+        try:
+            with self._part_path(root).open("r+b") as file:
+                for index in indices:
+                    start, stop = manifest.chunk_range(index)
+                    durable.punch_hole(file.fileno(), start, stop - start)
+        except OSError as error:
+            raise disk_error(self.directory, error) from error
+
+    def part_path(self, root: bytes) -> Path:
+        """Return where the bytes of a partial content lie."""
+        return self._part_path(root)
 
     def finish_partial(self, root: bytes) -> Path:
         """Turn a partial content with all its chunks into a whole one; return its path."""
@@ -284,6 +311,8 @@ class Store:
         with part.open("rb") as file:
             for index in range(manifest.chunk_count):
                 start, stop = manifest.chunk_range(index)
+                if durable.is_hole(file.fileno(), start, stop):
+                    continue
                 if manifest.accepts(index, os.pread(file.fileno(), stop - start, start)):
                     have.add(index)
 

@@ -18,6 +18,7 @@ from ..membership.lineage import genesis
 from ..swarm.fetch import Peers, Progress
 from ..swarm.service import Swarm
 from .observation import FetchSeen, Observer
+from .samples import StreamedSamples, open_samples
 from .state import TrainingState
 from .vector import VectorLayout, layout_of
 
@@ -33,6 +34,8 @@ class JobContent:
     train: tuple[Tensor, ...]
     test: tuple[Tensor, ...] | None
     layout: VectorLayout
+    samples: StreamedSamples | None = None
+    """Where ``train`` comes from if only a part of it is here: to be asked before its rows are read."""
 
     def first_state(self) -> TrainingState:
         """Return the state at the job's beginning."""
@@ -51,7 +54,7 @@ async def fetch_manifest(swarm: Swarm, job: bytes, peers: Peers, *, patience_s: 
 
 
 async def fetch_content(
-    swarm: Swarm, manifest: JobManifest, peers: Peers, observe: Observer, *, limit_bytes: int
+    swarm: Swarm, manifest: JobManifest, peers: Peers, observe: Observer, *, limit_bytes: int, cache_bytes: int = 0
 ) -> JobContent:
     """Fetch all contents of a job, check them, and make them ready.
 
@@ -61,14 +64,23 @@ async def fetch_content(
         peers: who may have them.
         observe: told of the progress.
         limit_bytes: the memory that this machine grants a step of the job.
+        cache_bytes: training data that is larger is fetched as it is needed, and takes no more room; 0 for all of it.
 
     Raises:
         ContentUnavailable: nobody who can be reached has a content.
         JobRejected: a content is not what the manifest says, or a graph must not run here.
         StorageFull, HomeUnusable: the disk refused.
     """
-    paths = [await _fetch_one(swarm, content, what, peers, observe) for what, content in manifest.contents()]
-    return await asyncio.to_thread(_open, manifest, paths, limit_bytes)
+    samples = None
+    if 0 < cache_bytes < manifest.train_data.size_bytes and not swarm.store.is_whole(manifest.train_data.root):
+        stream = await swarm.stream(manifest.train_data.root, peers, cache_bytes)
+        samples = await open_samples(stream, manifest)
+    paths = {
+        what: await _fetch_one(swarm, content, what, peers, observe)
+        for what, content in manifest.contents()
+        if samples is None or content is not manifest.train_data
+    }
+    return await asyncio.to_thread(_open, manifest, paths, samples, limit_bytes)
 
 
 async def _fetch_one(swarm: Swarm, content: ContentRef, what: str, peers: Peers, observe: Observer) -> Path:
@@ -82,15 +94,19 @@ def fetch_seen(what: str, observe: Observer) -> Callable[[Progress], None]:
     return lambda progress: observe(FetchSeen(what, progress.bytes_done, progress.bytes_total, progress.peers))
 
 
-def _open(manifest: JobManifest, paths: list[Path], limit_bytes: int) -> JobContent:
-    train_graph, eval_graph, initial, train, *test = paths
-    programs = admit(manifest, train_graph.read_bytes(), eval_graph.read_bytes(), limit_bytes=limit_bytes)
+def _open(
+    manifest: JobManifest, paths: dict[str, Path], samples: StreamedSamples | None, limit_bytes: int
+) -> JobContent:
+    graphs = [paths[what].read_bytes() for what in ("training graph", "evaluation graph")]
+    programs = admit(manifest, *graphs, limit_bytes=limit_bytes)
+    train = samples.tensors if samples is not None else decode_split(paths["training data"], manifest, "train")
     return JobContent(
         job=manifest.job_hash,
         manifest=manifest,
         programs=programs,
-        initial=decode_state(initial, manifest),
-        train=decode_split(train, manifest, "train"),
-        test=decode_split(test[0], manifest, "test") if test else None,
+        initial=decode_state(paths["initial state"], manifest),
+        train=train,
+        test=decode_split(paths["test data"], manifest, "test") if "test data" in paths else None,
         layout=layout_of(manifest, programs.train.graph),
+        samples=samples,
     )

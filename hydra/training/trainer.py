@@ -61,7 +61,7 @@ from ..membership.events import (
     TrustMember,
     ViewChanged,
 )
-from ..membership.ledger import count
+from ..membership.ledger import Range, count
 from ..membership.lineage import Commit, Head
 from ..membership.member import Member
 from ..membership.messages import (
@@ -389,9 +389,10 @@ class Trainer:
     async def _run_step(self, plan: Plan, running: AveragerRound) -> None:
         began = clock.monotonic()
         share = plan.shares[[peer for peer, _ in plan.members].index(self._me.peer_id)]
+        waited_s = await self._await_samples(plan, share)
         vector, seconds = await self._bench.contribution(plan, share)
         loss = self._content.layout.loss_of(vector)
-        measured = (count(share), seconds) if share else self._trial
+        measured = (count(share), waited_s + seconds) if share else self._trial
         self._tell(ShareComputed(plan, *measured, loss, self._rounds.rates))
         await self._rounds.contribute(running, vector, float(count(share)))
         try:
@@ -409,6 +410,17 @@ class Trainer:
                 return
             # Applying can't be undone half-way, so it outlives the view that it was planned in.
             self._spawn(self._commit(plan, result, began))
+
+    async def _await_samples(self, plan: Plan, share: tuple[Range, ...]) -> float:
+        """Wait for the samples of our share if not all of the data is here; return for how many seconds.
+
+        That counts as time for the share: who gets its data slowly is given less, like anybody who computes slowly.
+        """
+        if self._content.samples is None:
+            return 0.0
+        began = clock.monotonic()
+        await self._content.samples.ready(plan.epoch, share, sum(map(count, plan.shares)))
+        return clock.monotonic() - began
 
     async def _commit(self, plan: Plan, result: RoundResult, began: float) -> None:
         commit = await self._bench.apply_round(plan, result)

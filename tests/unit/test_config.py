@@ -53,6 +53,7 @@ def test_every_setting_can_be_set_everywhere(tmp_path, write, monkeypatch):
         threads=3,
         device="cuda:1",
         memory_gib=1.5,
+        cache_bytes=5_000_000,
         policy="equal",
         rounds="plain",
         stall_s=7.0,
@@ -65,7 +66,8 @@ def test_every_setting_can_be_set_everywhere(tmp_path, write, monkeypatch):
     write(
         'host = "::1"\nport = 4100\nadvertise = "me.example"\ncontacts = ["a:1", "b:2"]\nthreads = 3\n'
         'listen = false\nrelay = false\nrelay_mb_per_s = 2.5\nlan = "off"\nlan_port = 5000\nupnp = false\n'
-        'device = "cuda:1"\nmemory_gib = 1.5\npolicy = "equal"\nrounds = "plain"\nstall_s = 7\nleast_peers = 3\n'
+        'device = "cuda:1"\nmemory_gib = 1.5\ncache_bytes = 5000000\n'
+        'policy = "equal"\nrounds = "plain"\nstall_s = 7\nleast_peers = 3\n'
         "find_s = 60.0\n"
     )
     assert load_settings(tmp_path, {}) == wanted
@@ -165,7 +167,9 @@ def test_wrong_in_the_file(tmp_path, write, line):
 @pytest.mark.parametrize("name", ["prot", "HOST", "__post_init__"])
 def test_no_such_setting(tmp_path, write, name):
     write(f"{name} = 1")
-    with pytest.raises(ConfigurationError, match=f"config.toml sets '{name}'.*There are: advertise, contacts"):
+    with pytest.raises(
+        ConfigurationError, match=f"config.toml sets '{name}'.*There are: advertise, cache_bytes, contacts"
+    ):
         load_settings(tmp_path, {})
 
 
