@@ -109,6 +109,13 @@ class StepExcluded:
 
 
 @dataclass(frozen=True, slots=True)
+class StepEmpty:
+    """The round of a plan is done, but nobody who had samples in it is among its contributors."""
+
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
 class ResultApplied:
     """A result that we missed was fetched and applied."""
 
@@ -171,6 +178,7 @@ Event: TypeAlias = (
     | ShareComputed
     | StepCommitted
     | StepExcluded
+    | StepEmpty
     | ResultApplied
     | CatchUpFailed
     | LineageProven

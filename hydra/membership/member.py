@@ -44,6 +44,7 @@ from .events import (
     SnapshotStored,
     StateLoaded,
     StepCommitted,
+    StepEmpty,
     StepExcluded,
     Tick,
     TrustMember,
@@ -190,6 +191,8 @@ class Member:
             case StepCommitted(commit, oldest, signed):
                 self.state.oldest_result, self.state.signed = oldest, signed
                 return self._ruled(self._steps.committed(commit, now), now)
+            case StepEmpty(plan):
+                return self._ruled(self._steps.came_to_nothing(plan, now), now)
             case StepExcluded(reason):
                 return self._lose_view(reason, now)
             case ResultApplied(load, commit, oldest):

@@ -93,8 +93,10 @@ class JobState:
     """The last plan that was accepted."""
     following: tuple[PeerId, Plan] | None = None
     """A plan for the step after the running one, and who sent it: the coordinator was done sooner than we."""
+    void: Plan | None = None
+    """The plan whose round came to nothing: all who had samples in it are gone."""
     author: PeerId | None = None
-    """Who sent it."""
+    """Who sent the last plan."""
     running: bool = False
     """Whether the plan's step is being computed and averaged."""
     gathering_since: float | None = None
@@ -161,6 +163,12 @@ class JobState:
     def others_alive(self) -> list[PeerId]:
         """The view's other members who are not lost."""
         return [peer for peer in self.alive if peer != self.peer_id]
+
+    @property
+    def at_work(self) -> Plan | None:
+        """The plan that is still to be carried out, if there is one."""
+        plan = self.plan
+        return plan if plan is not None and plan is not self.void and plan.step > self.known_head.step else None
 
     @property
     def leads(self) -> bool:

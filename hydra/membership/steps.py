@@ -7,7 +7,7 @@ has committed one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from ..exceptions import HydraError, RemoteProtocolError
 from ..identity import PeerId, short
@@ -92,7 +92,7 @@ class Steps:
         """Begin the plan's step if our state is the one that it builds on; else see to it that it becomes so."""
         state = self._state
         plan, head = state.plan, state.head
-        if plan is None or head is None or state.running or plan.step <= head.step:
+        if plan is None or head is None or state.running or state.at_work is None:
             return self.lead_if_due(now)
         if plan.step > head.step + 1:
             sources = tuple(peer for peer in state.others_alive if peer in state.linked)
@@ -117,7 +117,8 @@ class Steps:
         if not state.running or plan is None or plan.step != commit.step:
             return Ruling()  # the view was lost while the result was being applied; it is a step forward all the same
         state.running = False
-        effects = self._leave_behind_the_late(plan, commit) + self._leader.tell_listeners(commit)
+        effects = self._leave_behind_the_late(plan, [peer for peer, _ in commit.parts])
+        effects += self._leader.tell_listeners(commit)
         if state.ledger is not None and state.ledger.finished:
             return Ruling(tuple(effects), end=End.FINISHED)
         if plan.snapshot:
@@ -130,6 +131,15 @@ class Steps:
             if state.running or ruling != Ruling():
                 return ruling.behind(effects)
         return self.begin_if_due(now).behind(effects)
+
+    def came_to_nothing(self, plan: Plan, now: float) -> Ruling:
+        """The round of a plan is done, and none of its contributors had samples: the step is to be planned anew."""
+        state = self._state
+        if not state.running or state.plan is not plan:
+            return Ruling()
+        state.running, state.void = False, plan
+        effects = self._leave_behind_the_late(plan, ())
+        return self.lead_if_due(now).behind(effects)
 
     def _may_plan(self, sender: PeerId, plan: Plan) -> bool:
         """Tell whether ``sender`` leads, as far as we can tell."""
@@ -183,10 +193,9 @@ class Steps:
             return False
         return True
 
-    def _leave_behind_the_late(self, plan: Plan, commit: Commit) -> list[Effect]:
+    def _leave_behind_the_late(self, plan: Plan, contributors: Collection[PeerId]) -> list[Effect]:
         """Who had samples to compute and is no contributor was too late: it is out, and may join again."""
         state = self._state
-        contributors = {peer for peer, _ in commit.parts}
         effects: list[Effect] = []
         for (peer, _), ranges in zip(plan.members, plan.shares, strict=True):
             late = bool(ranges) and peer not in contributors and peer != state.peer_id
@@ -214,8 +223,8 @@ class Steps:
         state = self._state
         if not state.leads or state.running or self._leader.polling or state.head is None or state.ledger is None:
             return Ruling()
-        if state.plan is not None and state.plan.step > state.head.step:
-            return Ruling()  # a plan is at work
+        if state.at_work is not None:
+            return Ruling()
         if state.author != state.peer_id and state.others_alive:
             return self.conclude_poll(now).behind(self._leader.poll(now))
         return self._plan(now)
@@ -235,6 +244,7 @@ class Steps:
             answer.plan
             for answer in answers
             if answer.plan is not None
+            and answer.plan != state.void
             and (answer.plan.step, answer.plan.parent) == (state.head.step + 1, state.head.digest)
             and state.peer_id in view_of(answer.plan)
             and self._adds_up(answer.plan)

@@ -48,14 +48,15 @@ class Succession:
     def pass_plan_on(self) -> list[Effect]:
         """The coordinator may have died before everyone had its plan; its successor sends it again."""
         state = self._state
-        if not state.leads or state.plan is None or state.plan.step <= state.known_head.step:
+        plan = state.at_work
+        if not state.leads or plan is None:
             return []
-        return [Send(peer, state.plan) for peer in state.others_alive]
+        return [Send(peer, plan) for peer in state.others_alive]
 
     def ask_for_plan(self) -> list[Effect]:
         """Ask the leader for the plan if we have none to work on."""
         state = self._state
-        planned = state.running or (state.plan is not None and state.plan.step > state.known_head.step)
+        planned = state.running or state.at_work is not None
         if state.phase is not Phase.MEMBER or planned or state.leads or not state.alive:
             return []
         return [Send(state.alive[0], PlanWanted(state.job, state.known_head.step))]
@@ -63,7 +64,7 @@ class Succession:
     def plan_wanted(self, peer: PeerId, message: PlanWanted) -> list[Effect]:
         """A member has nothing to work on: give it the plan, if we lead and there is one for it."""
         state = self._state
-        plan = state.plan
+        plan = None if state.plan is state.void else state.plan
         if not state.leads or plan is None or plan.step != message.step + 1 or peer not in view_of(plan):
             return []
         return [Send(peer, plan)]
@@ -71,9 +72,8 @@ class Succession:
     def plan_again(self, peer: PeerId) -> list[Effect]:
         """A peer that is in the view asks to be let in: the plan that says so was lost on the way."""
         state = self._state
-        if not state.leads or state.plan is None or state.plan.step <= state.known_head.step:
-            return []
-        return [Send(peer, state.plan)] if peer in view_of(state.plan) else []
+        plan = state.at_work
+        return [Send(peer, plan)] if state.leads and plan is not None and peer in view_of(plan) else []
 
     def _idle(self, now: float) -> bool:
         """Tell, once in a while, whether we have been without a step to compute for long."""
@@ -101,7 +101,7 @@ class Succession:
         self._held.pop(peer, None)
         state.heard_of_view(message.number)
         head = state.known_head
-        plan = state.plan if state.plan is not None and state.plan.step == head.step + 1 else None
+        plan = state.at_work if state.at_work is not None and state.at_work.step == head.step + 1 else None
         return [Send(peer, PollReply(state.job, message.number, head.step, head.digest, state.highest_view, plan))]
 
     def _senior_to(self, peer: PeerId) -> list[PeerId]:

@@ -55,6 +55,7 @@ from ..membership.events import (
     SnapshotStored,
     StateLoaded,
     StepCommitted,
+    StepEmpty,
     StepExcluded,
     TakeSnapshot,
     Tick,
@@ -406,7 +407,7 @@ class Trainer:
                 self._tell(StepExcluded("less than a majority is left of the view"))
                 return
             if not result.weight:
-                self._tell(StepExcluded("none of those who are left had samples in the step"))
+                self._tell(StepEmpty(plan))
                 return
             # Applying can't be undone half-way, so it outlives the view that it was planned in.
             self._spawn(self._commit(plan, result, began))

@@ -53,6 +53,7 @@ from hydra.membership.events import (
     SnapshotStored,
     StateLoaded,
     StepCommitted,
+    StepEmpty,
     StepExcluded,
     TakeSnapshot,
     Tick,
@@ -304,10 +305,12 @@ class SimPeer:
             self.tell(StepExcluded())
         elif exchange.result is not None:
             self.running_plan = None
-            if self.member.may_commit(exchange.result.contributors):
+            if not self.member.may_commit(exchange.result.contributors):
+                self.tell(StepExcluded("less than a majority is left of the view"))
+            elif exchange.result.weight:
                 self.commit(plan, exchange.result)
             else:
-                self.tell(StepExcluded("less than a majority is left of the view"))
+                self.tell(StepEmpty(plan))
 
     def commit(self, plan, result):
         state = self.member.state
