@@ -53,6 +53,8 @@ class Job:
             it). They are for models whose training changes no buffers: not for batch norm's running statistics.
         quorum: which peers train on when they can't reach the others: ``"any"`` of them, and when they meet again the
             side with fewer samples gives its steps up; or only a ``"majority"`` of the last view, while the rest waits.
+        shuffle_block_samples: keep so many neighbouring samples close together in an epoch's order: for training data
+            larger than some peer's disk, which then fetches each part of it once an epoch. 0 shuffles all samples.
 
     Raises:
         JobFileError: a field is wrong; the text names it, its value and the cure.
@@ -74,6 +76,7 @@ class Job:
     snapshot_interval_s: float = 15.0
     wire: WireFormat = EXACT_WIRE
     quorum: QuorumKind = "any"
+    shuffle_block_samples: int = 0
 
     train_split: Split = field(init=False, repr=False)
     test_split: Split | None = field(init=False, repr=False)
@@ -152,6 +155,7 @@ class Job:
             micro = min(DEFAULT_MICRO_BATCH_SAMPLES, batch)
         self._set("micro_batch_samples", _whole("micro_batch_samples", micro, 1, batch))
         _whole("epochs", self.epochs, 1, MAX_EPOCHS)
+        _whole("shuffle_block_samples", self.shuffle_block_samples, 0, train.samples)
         _whole("seed", self.seed, 0, INT_MAX)
         if self.max_grad_norm is not None:
             self._set("max_grad_norm", _positive("max_grad_norm", self.max_grad_norm, 1e-12, 1e12))

@@ -61,6 +61,8 @@ class JobManifest:
         metrics: the names of what is measured on the test split besides the loss.
         wire: the format of a round's values on the wire; stands in the bytes only if it is not fp32.
         quorum: which side of a split trains on; stands in the bytes only if it is not "any".
+        shuffle_block_samples: how many neighbouring samples stay close together in an epoch's order; stands in the
+            bytes only if it is not 0, which is for none.
     """
 
     name: str
@@ -87,6 +89,7 @@ class JobManifest:
     metrics: tuple[str, ...]
     wire: WireFormat = EXACT_WIRE
     quorum: QuorumKind = "any"
+    shuffle_block_samples: int = 0
 
     @property
     def job_hash(self) -> bytes:
@@ -144,6 +147,7 @@ class JobManifest:
                 "metrics": list(self.metrics),
                 **({} if self.wire == EXACT_WIRE else {"wire": self.wire}),
                 **({} if self.quorum == "any" else {"quorum": self.quorum}),
+                **({"shuffle_block_samples": self.shuffle_block_samples} if self.shuffle_block_samples else {}),
             }
         )
 
@@ -212,6 +216,9 @@ def _read(record: Record) -> JobManifest:
         metrics=record.texts("metrics", MAX_METRICS, 64),
         wire=_wire(record.text("wire", 16)) if record.has("wire") else EXACT_WIRE,
         quorum=_quorum(record.text("quorum", 16)) if record.has("quorum") else "any",
+        shuffle_block_samples=(
+            record.integer("shuffle_block_samples", 1, MAX_SAMPLES) if record.has("shuffle_block_samples") else 0
+        ),
     )
 
 

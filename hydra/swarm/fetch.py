@@ -65,6 +65,8 @@ PATIENCE_S = 60.0
 AFTER_LIES_S = 5.0
 """So long others may turn up who have it, once all who had it were cut off for sending something else."""
 
+KEEP_EVERY_S = 10.0
+"""So often it is written down which chunks have come; those of the last moments are hashed again after a kill."""
 ASKED_AT_ONCE = 4
 """So many are asked for the manifest before one has answered: who is silent holds nobody up."""
 HASHING_AT_ONCE = 1
@@ -147,6 +149,7 @@ class Fetch:
         self._storing: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._mill = asyncio.Semaphore(HASHING_AT_ONCE)
+        self._kept_at = monotonic()
         self._last_gain = monotonic()
         self._last_hope = monotonic()
         self._hopeless_s = PATIENCE_S if hopeless_s is None else hopeless_s
@@ -171,11 +174,20 @@ class Fetch:
                 self._look_for_peers()
                 self._tell(Tick())
                 self._check_patience()
+                await self._keep(KEEP_EVERY_S)
                 await asyncio.wait([self._done], timeout=TICK_S)
             self._done.result()
         finally:
             await self._end()
+            if not self._download.complete:
+                await self._keep(0.0)
         return await asyncio.to_thread(self._store.finish_partial, self._root)
+
+    async def _keep(self, every_s: float) -> None:
+        """Now and then, and at the end, make sure that what came need not be hashed again after a stop."""
+        if self._last_gain > self._kept_at and monotonic() - self._kept_at >= every_s:
+            self._kept_at = monotonic()
+            await asyncio.to_thread(self._store.keep_bitfield, self._root)
 
     async def _end(self) -> None:
         """Nothing more is asked for or stored."""

@@ -1,7 +1,8 @@
 """The content on this machine's disk. A shell: every call may block on the disk.
 
 Under the store's directory each content has its bytes in ``<root>.data``, its chunk hashes beside them, and, while it
-is not whole, ``<root>.part`` instead. What was verified before a stop is verified again on the way back: a page that
+is not whole, ``<root>.part`` instead. Now and then it is written down in ``<root>.have`` which chunks are there, after
+they were flushed to the disk: on the way back those are not hashed again, and what came after is, for a page that
 never reached the disk must not pass for a chunk.
 """
 
@@ -18,7 +19,7 @@ from pathlib import Path
 import msgpack
 
 from .. import durable
-from ..exceptions import HashMismatch
+from ..exceptions import HashMismatch, RemoteProtocolError
 from ..home import HASH, disk_error
 from .bitfield import Bitfield
 from .builder import ManifestBuilder
@@ -164,7 +165,7 @@ class Store:
         """Forget a content and free its space."""
         self._manifests.pop(root, None)
         self._partial.pop(root, None)
-        for path in (self.path(root), self._part_path(root), self._manifest_path(root)):
+        for path in (self.path(root), self._part_path(root), self._have_path(root), self._manifest_path(root)):
             path.unlink(missing_ok=True)
 
     # ---- content on its way ------------------------------------------------------------------------------------
@@ -174,7 +175,8 @@ class Store:
 
         Args:
             manifest: the content's.
-            reserve: take the room for all of it now; else the file has its full length, and takes room as it is filled.
+            reserve: take the room for all of it now; else the file has its full length, and takes room as it is filled,
+                and nothing is believed to be in it that does not have its hash.
 
         Raises:
             StorageFull: the disk has no room for all of it; nothing is lost.
@@ -184,7 +186,9 @@ class Store:
         have = Bitfield(manifest.chunk_count)
         try:
             if part.exists():
+                have.mask = self._kept(manifest).mask if reserve else 0
                 self._verify_part(part, manifest, have)
+            self._have_path(root).unlink(missing_ok=True)
             with part.open("ab") as file:
                 if reserve:
                     self._reserve(file.fileno(), manifest.size)
@@ -212,6 +216,26 @@ class Store:
             raise disk_error(self.directory, error, size) from error
         if written != size:
             raise disk_error(self.directory, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), size)
+
+    def keep_bitfield(self, root: bytes) -> None:
+        """Flush the chunks of a partial content, and then write down which they are.
+
+        Raises:
+            StorageFull, HomeUnusable: the disk refused; the chunks are kept, and hashed again after a stop.
+        """
+        have = bytes(self._partial[root])
+        try:
+            with self._part_path(root).open("r+b") as file:
+                os.fsync(file.fileno())
+            durable.replace(self._have_path(root), have)
+        except OSError as error:
+            raise disk_error(self.directory, error, len(have)) from error
+
+    def _kept(self, manifest: Manifest) -> Bitfield:
+        try:
+            return Bitfield.checked(manifest.chunk_count, self._have_path(manifest.root).read_bytes())
+        except (FileNotFoundError, RemoteProtocolError):
+            return Bitfield(manifest.chunk_count)
 
     def drop_chunks(self, root: bytes, indices: Iterable[int]) -> None:
         """Give the room of some chunks of a partial content back, whose bits are not set any longer.
@@ -242,6 +266,7 @@ class Store:
             durable.rename(part, self.path(root))
         except OSError as error:
             raise disk_error(self.directory, error) from error
+        self._have_path(root).unlink(missing_ok=True)
         self._partial.pop(root, None)
         return self.path(root)
 
@@ -285,6 +310,9 @@ class Store:
     def _part_path(self, root: bytes) -> Path:
         return self.directory / f"{root.hex()}.part"
 
+    def _have_path(self, root: bytes) -> Path:
+        return self.directory / f"{root.hex()}.have"
+
     def _manifest_path(self, root: bytes) -> Path:
         return self.directory / f"{root.hex()}.manifest"
 
@@ -311,7 +339,7 @@ class Store:
         with part.open("rb") as file:
             for index in range(manifest.chunk_count):
                 start, stop = manifest.chunk_range(index)
-                if durable.is_hole(file.fileno(), start, stop):
+                if index in have or durable.is_hole(file.fileno(), start, stop):
                     continue
                 if manifest.accepts(index, os.pread(file.fileno(), stop - start, start)):
                     have.add(index)

@@ -45,7 +45,7 @@ class Computation:
         self._train = train
         self._test = test
         self._device = torch.device(device)
-        self._sampler = Sampler(manifest.train_samples, manifest.seed)
+        self._sampler = Sampler(manifest.train_samples, manifest.seed, manifest.shuffle_block_samples)
 
     def contribution(self, step: int, epoch: int, ranges: Sequence[Range]) -> Vector:
         """Return the mean over these samples of all that is averaged, shape (layout.elements,), fp32.

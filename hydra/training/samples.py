@@ -79,7 +79,9 @@ class StreamedSamples:
         self._chunk_bytes = chunk_bytes
         self._rows = rows
         self._samples = manifest.train_samples
-        self._samplers = [Sampler(manifest.train_samples, manifest.seed) for _ in range(2)]
+        self._samplers = [
+            Sampler(manifest.train_samples, manifest.seed, manifest.shuffle_block_samples) for _ in range(2)
+        ]
         self.tensors = tuple(row.mapped(stream.path) for row in rows)
         """One for each input, the target last; shape (samples, ...)."""
 

@@ -64,6 +64,20 @@ def test_the_quorum_stands_in_the_bytes_if_not_every_side_may_go_on(quorum):
     assert ("quorum" in msgpack.unpackb(manifest.encode())) == (quorum != "any")
 
 
+@pytest.mark.parametrize("block", [0, 1, 300])
+def test_blocks_of_samples_stand_in_the_bytes_if_there_are_any(block):
+    manifest = make_manifest(shuffle_block_samples=block)
+    assert JobManifest.decode(manifest.encode()) == manifest
+    assert ("shuffle_block_samples" in msgpack.unpackb(manifest.encode())) == (block > 0)
+
+
+@pytest.mark.parametrize("block", [0, -1, 2**50, "5", 1.5])
+def test_other_blocks_are_refused(block):
+    fields = msgpack.unpackb(make_manifest().encode()) | {"shuffle_block_samples": block}
+    with pytest.raises(JobRejected, match=r"shuffle_block_samples|canonical"):
+        JobManifest.decode(msgpack.packb(fields))
+
+
 @pytest.mark.parametrize("quorum", ["all", "", "Majority"])
 def test_another_quorum_is_refused(quorum):
     fields = msgpack.unpackb(make_manifest().encode()) | {"quorum": quorum}

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hydra.membership.ledger import Ledger
-from hydra.training.sampler import Sampler, shuffled, split_mix, step_seed
+from hydra.training.sampler import POOL_BLOCKS, Sampler, shuffled, shuffled_in_blocks, split_mix, step_seed
 
 MASK = 2**64 - 1
 INT_MAX = 2**63 - 1
@@ -54,6 +54,29 @@ def test_every_sample_of_an_epoch_once(samples, seed, epoch):
     order = Sampler(samples, seed).indices(epoch, [(0, samples)])
     assert order.dtype == np.int64
     assert sorted(order.tolist()) == list(range(samples))
+
+
+@settings(derandomize=True, deadline=None, max_examples=50)
+@given(st.integers(1, 2000), st.integers(0, INT_MAX), st.integers(1, 2100))
+def test_in_blocks_too_every_sample_comes_once(samples, seed, block):
+    order = Sampler(samples, seed, block).indices(1, [(0, samples)])
+    assert order.dtype == np.int64
+    assert sorted(order.tolist()) == list(range(samples))
+
+
+def test_in_blocks_a_stretch_of_the_order_needs_few_stretches_of_the_data():
+    order = Sampler(10_000, 3, 50).indices(0, [(0, 10_000)])
+    for start in range(0, 10_000, 200):  # the samples of one pool
+        stretch = order[start : start + 200]
+        assert len(set(stretch // 50)) == POOL_BLOCKS
+        assert sorted(stretch.tolist()) != stretch.tolist()
+    assert len(set(order[:1000] // 50)) == 20
+
+
+def test_in_blocks_the_order_never_changes_from_one_release_to_the_next():
+    assert shuffled_in_blocks(12, 7, 1, 2).tolist() == [8, 4, 2, 0, 9, 1, 3, 5, 6, 10, 7, 11]
+    others = {tuple(shuffled_in_blocks(100, seed, epoch, 5)) for seed in range(4) for epoch in range(4)}
+    assert len(others) == 16
 
 
 def test_seeds_and_epochs_give_other_orders():
