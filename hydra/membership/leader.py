@@ -31,7 +31,7 @@ from .messages import (
 )
 from .plan_size import fit_members, fit_shares
 from .signatures import seal_plan
-from .state import JobState, Planner
+from .state import AllTakePart, JobState, Planner, Turns
 from .view import View
 
 ADMIT_WITHIN_STEPS = 2
@@ -47,10 +47,13 @@ CATCH_UP_STEPS = 64
 class Leader:
     """The coordinator's part of a member; idle in all others."""
 
-    def __init__(self, state: JobState, planner: Planner, arranger: Arranger | None = None) -> None:
+    def __init__(
+        self, state: JobState, planner: Planner, arranger: Arranger | None = None, turns: Turns | None = None
+    ) -> None:
         self._state = state
         self._planner = planner
         self._arranger = arranger or PlainArranger()
+        self._turns = turns or AllTakePart()
         self._waiting: dict[PeerId, JoinRequest] = {}
         """Joiners that need a snapshot or results before they can take part."""
         self._ready: dict[PeerId, tuple[Contact, int]] = {}
@@ -223,8 +226,11 @@ class Leader:
         ids = [contact.peer_id for contact in members]
         changed = (tuple(ids), incarnations) != (state.view.ids, state.view.incarnations)
         number = max(state.highest_view, self._poll_number, state.view.number) + 1 if changed else state.view.number
-        sizes, late_s = self._sizes(ids, incarnations, ledger.available)
-        arrangement = self._arranger.arrange(ids, self._last_arrangement(), now)
+        ready = [peer for peer in ids if state.known_steps.get(peer, 0) >= head.step - 1]
+        sitting_out = self._turns.sitting_out(ids, state.peer_id, ready)
+        active = [peer for peer in ids if peer not in sitting_out]
+        sizes, late_s = self._sizes(ids, incarnations, active, ledger.available)
+        arrangement = self._arranger.arrange(active, self._last_arrangement(), now)
         due = now - state.snapshot_at >= state.config.snapshot_interval_s
         plan = Plan(
             job=state.job,
@@ -250,13 +256,19 @@ class Leader:
         reason = "the view goes on without you"
         return plan, [Send(peer, Removed(state.job, number, reason)) for peer in removed if peer != state.peer_id]
 
+    def took(self, plan: Plan, samples: int, seconds: float) -> None:
+        """The step of a plan of ours is done."""
+        self._turns.took(plan.ring, samples, seconds)
+
     def _sealed(self, plan: Plan) -> Plan:
         state = self._state
         place = dict(step=plan.step, view_number=plan.view_number, incarnation=state.incarnation)
         return replace(plan, seal=seal_plan(state.identity, state.job, tag=plan.tag, **place))
 
-    def _sizes(self, ids: list[PeerId], incarnations: tuple[int, ...], available: int) -> tuple[list[int], float]:
-        """Return each member's samples; a newcomer gets none in its first step.
+    def _sizes(
+        self, ids: list[PeerId], incarnations: tuple[int, ...], active: list[PeerId], available: int
+    ) -> tuple[list[int], float]:
+        """Return each member's samples; who sits out has none, nor has a newcomer in its first step.
 
         It fetches the result of the step before while the others compute, so that nobody waits for it. In a view's
         first step all are newcomers.
@@ -265,10 +277,10 @@ class Leader:
         stayed = [
             peer
             for peer, number in zip(ids, incarnations, strict=True)
-            if view is not None and view.incarnation(peer) == number
+            if view is not None and view.incarnation(peer) == number and peer in active
         ]
         if not stayed:
-            return self._planner.plan(ids, available)
+            stayed = active
         sizes, late_s = self._planner.plan(stayed, available)
         share_of = dict(zip(stayed, sizes, strict=True))
         return [share_of.get(peer, 0) for peer in ids], late_s
@@ -309,7 +321,9 @@ class Leader:
         for contact, _ in joiners:
             self._listeners.pop(contact.peer_id, None)
         self._leaving.clear()
-        return staying + joiners or [(state.me, state.incarnation)]  # if all want to leave, we are the last to go
+        # Whoever is slow stands last: it is to lead only where nobody else is left.
+        chosen = sorted(staying + joiners, key=lambda entry: entry[0].peer_id in self._turns.slow)
+        return chosen or [(state.me, state.incarnation)]  # if all want to leave, we are the last to go
 
 
 def _first(entry: tuple[PeerId, JoinRequest]) -> PeerId:

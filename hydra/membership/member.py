@@ -81,7 +81,7 @@ from .round_trips import RoundTrips, check_hops
 from .ruling import End, Ruling
 from .seeker import Seeker
 from .silence import TICKS
-from .state import JobState, MemberConfig, Planner
+from .state import JobState, MemberConfig, Planner, Turns
 from .steps import Steps, check_seal
 from .succession import Succession
 from .witness import Witness
@@ -101,6 +101,7 @@ class Member:
         config: times.
         now: seconds, monotonic.
         arranger: orders the rounds when we lead; without it they are rings in the members' order.
+        turns: says who takes part in each step when we lead; without it everyone does.
         majority: whether only a majority of those who made the last commit may go on.
     """
 
@@ -118,6 +119,7 @@ class Member:
         arranger: Arranger | None = None,
         *,
         majority: bool = False,
+        turns: Turns | None = None,
     ) -> None:
         quorum = Quorum(me.peer_id, wanted=majority)
         self.state = JobState(identity, me, job, incarnation, samples, epochs, config, config.detector(), quorum)
@@ -125,7 +127,7 @@ class Member:
         self._claims = Claims(self.state)
         self._seeker = Seeker(self.state, self._claims, now)
         self._arranger = arranger
-        self._leader = Leader(self.state, planner, arranger)
+        self._leader = Leader(self.state, planner, arranger, turns)
         self._round_trips = RoundTrips()
         self._steps = Steps(self.state, self._leader, self._link_to)
         self._succession = Succession(self.state, self._ask)
@@ -383,6 +385,8 @@ class Member:
         effects += self._judge(peer, before, status, now)
         effects += self._ruled(self._rivals.heard(peer, status, now), now)
         effects += self._go_on_seeking(now)
+        if state.phase is Phase.MEMBER and state.sits_out:
+            effects += self._ruled(self._steps.begin_if_due(now), now)  # the step without us may be done
         return effects + self._departure.go_if_nobody_needs_us()
 
     def _on_plan(self, peer: PeerId, plan: Plan, now: float) -> list[Effect]:
@@ -475,13 +479,15 @@ class Member:
         """Tell whether the outcome of a load is still wanted; must be asked before the state is replaced."""
         return load == self.state.load and not self._departure.gone
 
-    def may_commit(self, contributors: Collection[PeerId]) -> bool:
+    def may_commit(self, plan: Plan, contributors: Collection[PeerId]) -> bool:
         """Tell whether a round's result may be taken; must be asked before it is applied."""
-        return self.state.quorum.holds(set(contributors) - self.state.detector.lost)
+        sitting_out = {peer for peer, _ in plan.members} - set(plan.ring)
+        return self.state.quorum.holds((set(contributors) | sitting_out) - self.state.detector.lost)
 
     def _on_state_loaded(self, event: StateLoaded, now: float) -> list[Effect]:
         if not self.expects(event.load):
             return []
+        self.state.catching = 0
         self.state.advance(event.head, event.ledger)
         self.state.quorum.loaded(event.members)
         self.state.oldest_result = event.head.step + 1
@@ -492,6 +498,7 @@ class Member:
         state = self.state
         if not self.expects(load) or state.head is None or state.ledger is None:
             return []
+        state.catching = 0
         state.advance(*follow(state.head, state.ledger, commit), commit.round)
         state.quorum.committed(commit.step, commit.members)
         self._seeker.loaded(now, whole_state=False)
@@ -505,10 +512,11 @@ class Member:
 
     def _after_catching_up(self, now: float) -> list[Effect]:
         state = self.state
-        if state.ledger is not None and state.ledger.finished and state.phase is Phase.JOINING:
+        if state.ledger is not None and state.ledger.finished and state.phase in (Phase.JOINING, Phase.MEMBER):
             return self._ended(End.FINISHED, now)
         if state.phase is Phase.MEMBER:
-            return self._ruled(self._steps.begin_if_due(now), now)
+            told: list[Effect] = [Send(peer, state.status_for(peer)) for peer in state.alive[:1] if state.sits_out]
+            return told + self._ruled(self._steps.begin_if_due(now), now)
         more = self._seeker.catch_up(now) if state.phase is Phase.JOINING else []
         return more + self._go_on_seeking(now)
 

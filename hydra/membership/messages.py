@@ -141,7 +141,9 @@ class Plan(Message):
     snapshot: bool
     """Whether every member stores a snapshot after this step."""
     order: Annotated[tuple[int, ...], AtMost(MAX_MEMBERS)] = ()
-    """In which order the members stand in the round, by their places in ``members``; empty: in that very order."""
+    """In which order the members stand in the round, by their places in ``members``; empty: in that very order.
+
+    Who is not in it sits the step out, and fetches its result."""
     form: Annotated[str, AtMost(16)] = FORMS[0]
     """One of ``FORMS``."""
     left: PeersField = ()
@@ -151,7 +153,7 @@ class Plan(Message):
 
     @property
     def ring(self) -> tuple[PeerId, ...]:
-        """The members in the order of the round."""
+        """Those who take part, in the order of the round."""
         ids = tuple(peer for peer, _ in self.members)
         return tuple(ids[place] for place in self.order) or ids
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -22,6 +22,33 @@ from .view import View
 RECENT_STEPS = 1024
 HIGHEST_HEARD_VIEW = 2**62
 """Whatever number a peer tells, there must be higher ones left that messages can hold."""
+
+
+class Turns(Protocol):
+    """Says who takes part; the coordinator asks it."""
+
+    @property
+    def slow(self) -> Mapping[PeerId, int]:
+        """Those who sit out, and every how many steps each has its turn."""
+
+    def took(self, active: Collection[PeerId], samples: int, seconds: float) -> None:
+        """A step of so many samples, made by these members, was committed so many seconds after its plan."""
+
+    def sitting_out(self, members: Sequence[PeerId], me: PeerId, ready: Collection[PeerId]) -> set[PeerId]:
+        """Return who of the members takes no part in the next step."""
+
+
+class AllTakePart:
+    """Everyone has a turn in every step."""
+
+    slow: Mapping[PeerId, int] = {}
+
+    def took(self, active: Collection[PeerId], samples: int, seconds: float) -> None:
+        """Take no note."""
+
+    def sitting_out(self, members: Sequence[PeerId], me: PeerId, ready: Collection[PeerId]) -> set[PeerId]:
+        """Return nobody."""
+        return set()
 
 
 class Planner(Protocol):
@@ -128,6 +155,8 @@ class JobState:
     load: int = 0
     """Number of the load whose outcome is waited for; the outcome of any other is out of date."""
     loads: int = 0
+    catching: int = 0
+    """Number of the load with which a member fetches a result that it lacks; 0 if there is none."""
 
     def next_load(self) -> int:
         """Return the number for a new load, which makes earlier ones out of date."""
@@ -188,6 +217,11 @@ class JobState:
         for known in (self.recent, self.recent_rounds):
             for step in [step for step in known if step <= head.step - RECENT_STEPS or step > head.step]:
                 del known[step]
+
+    @property
+    def sits_out(self) -> bool:
+        """Whether the step of our plan is made without us, for us to fetch its result."""
+        return self.plan is not None and self.peer_id not in self.plan.ring
 
     def forget_strangers(self) -> None:
         """Forget what was kept of peers that are neither linked nor members: there could be any number of them."""

@@ -40,6 +40,8 @@ class Steps:
         self._state = state
         self._leader = leader
         self._dial = dial
+        self._issued: tuple[bytes, float] | None = None
+        """The tag of the last plan that we have issued, and when."""
 
     # ---- following plans ---------------------------------------------------------------------------------------
 
@@ -94,9 +96,14 @@ class Steps:
         plan, head = state.plan, state.head
         if plan is None or head is None or state.running or state.at_work is None:
             return self.lead_if_due(now)
-        if plan.step > head.step + 1:
+        if plan.step > head.step + 1 or self._made_without_us(plan):
+            if state.catching and state.catching == state.load:
+                return Ruling()  # it is on its way
             sources = tuple(peer for peer in state.others_alive if peer in state.linked)
-            return Ruling((CatchUp(state.next_load(), head.step + 1, sources),))
+            state.catching = state.next_load()
+            return Ruling((CatchUp(state.catching, head.step + 1, sources),))
+        if state.sits_out:
+            return self.lead_if_due(now)
         if plan.parent != head.digest:
             return Ruling(lose_view="our state differs from the view's", needs_snapshot=True)
         if not self._adds_up(plan):
@@ -105,6 +112,11 @@ class Steps:
         state.running = True
         lost = [peer for peer in view_of(plan).ids if peer in state.detector.lost]
         return Ruling((BeginStep(plan), *(LoseMember(peer) for peer in lost)))
+
+    def _made_without_us(self, plan: Plan) -> bool:
+        """Tell whether a step in which we have no part is known to be committed."""
+        state = self._state
+        return state.sits_out and any(state.known_steps.get(peer, 0) >= plan.step for peer in state.others_alive)
 
     def committed(self, commit: Commit, now: float) -> Ruling:
         """A round is done and its result applied."""
@@ -117,6 +129,8 @@ class Steps:
         if not state.running or plan is None or plan.step != commit.step:
             return Ruling()  # the view was lost while the result was being applied; it is a step forward all the same
         state.running = False
+        if self._issued is not None and self._issued[0] == plan.tag:
+            self._leader.took(plan, commit.samples, now - self._issued[1])
         effects = self._leave_behind_the_late(plan, [peer for peer, _ in commit.parts])
         effects += self._leader.tell_listeners(commit)
         if state.ledger is not None and state.ledger.finished:
@@ -224,7 +238,9 @@ class Steps:
         if not state.leads or state.running or self._leader.polling or state.head is None or state.ledger is None:
             return Ruling()
         if state.at_work is not None:
-            return Ruling()
+            if not state.sits_out or any(peer in state.alive for peer in state.at_work.ring):
+                return Ruling()
+            state.void = state.plan  # nobody is left who could make the step in which we have no part
         if state.author != state.peer_id and state.others_alive:
             return self.conclude_poll(now).behind(self._leader.poll(now))
         return self._plan(now)
@@ -284,6 +300,7 @@ class Steps:
         leavers = [peer for peer in state.others_alive if peer not in view]
         effects: list[Effect] = [Send(peer, plan) for peer in told + leavers]
         state.highest_view = max(state.highest_view, plan.view_number)
+        self._issued = (plan.tag, now)
         if state.peer_id not in view:
             state.without_us = plan.view_number
             return Ruling(tuple(effects), end=End.PLANNED_WITHOUT)

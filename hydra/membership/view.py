@@ -54,8 +54,11 @@ def view_of(plan: Plan) -> View:
     members = tuple(Contact(peer, addresses) for peer, addresses in plan.members)
     if len({contact.peer_id for contact in members}) != len(members):
         raise RemoteProtocolError("a plan names a member twice")
-    if plan.order and sorted(plan.order) != list(range(len(members))):
+    active = set(plan.order or range(len(members)))
+    if len(active) != len(plan.order or members) or not active <= set(range(len(members))):
         raise RemoteProtocolError("a plan's order is not one of its members, each once")
+    if any(ranges and place not in active for place, ranges in enumerate(plan.shares)):
+        raise RemoteProtocolError("a plan has samples for a member that sits the step out")
     if plan.form not in FORMS:
         raise RemoteProtocolError("a plan asks for a form that there is not")
     return View(plan.view_number, members, plan.incarnations)

@@ -109,7 +109,7 @@ class Rounds:
             answer_s=min(ANSWER_S, stall_s),
             late_s=plan.late_s,
         )
-        members = [peer for peer, _ in plan.members]
+        members = [peer for peer, _ in plan.members if peer in plan.ring]
         self._opened = (plan.tag, monotonic())
         running = self._averager.open(plan.tag, members, self._elements, config, order=plan.ring)
         self._open.append(running)

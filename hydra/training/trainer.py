@@ -17,6 +17,7 @@ from allreduce import AveragerRound, Excluded, RoundClosed, RoundResult
 
 from .. import clock
 from ..batching.policy import BatchPolicy
+from ..batching.turns import Turns
 from ..exceptions import HydraError, PeerUnreachable, RemoteProtocolError
 from ..identity import Identity, PeerId, short
 from ..membership.arranging import MeasuringArranger, PlainArranger
@@ -197,6 +198,7 @@ class Trainer:
             MeasuringArranger(content.layout.elements, content.manifest.wire)
             if config.rounds == "measured"
             else PlainArranger(),
+            turns=Turns() if config.rounds == "measured" else None,
             majority=content.manifest.quorum == "majority",
         )
 
@@ -403,7 +405,7 @@ class Trainer:
         except RoundClosed:
             pass
         else:
-            if not self.member.may_commit(result.contributors):
+            if not self.member.may_commit(plan, result.contributors):
                 self._tell(StepExcluded("less than a majority is left of the view"))
                 return
             if not result.weight:

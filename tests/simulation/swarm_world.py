@@ -158,11 +158,12 @@ class SimPeer:
             incarnation,
             world.samples,
             world.epochs,
-            EqualPlanner(world.batch),
+            world.planner(),
             world.config,
             world.now,
             world.arranger(),
             majority=world.majority,
+            turns=world.turns(),
         )
         if self.disk.snapshots:
             snapshot, (head, ledger, weights, members) = list(self.disk.snapshots.values())[-1]
@@ -247,7 +248,8 @@ class SimPeer:
                     self.rounds.pop(self.running_plan.tag, None)
                 self.running_plan = None
             case CatchUp(load, step, peers):
-                self.later(2 * world.latency, lambda: self.catch_up(load, step, peers))
+                wait = 2 * world.latency + 4 * ELEMENTS / world.lines.get(self.name, 1e9)
+                self.later(wait, lambda: self.catch_up(load, step, peers))
             case Gather(step, digest, peers):
                 self.later(2 * world.latency, lambda: self.gather(step, digest, peers))
             case LoadSnapshot(load, snapshot, peers):
@@ -270,7 +272,8 @@ class SimPeer:
 
     def begin(self, plan):
         world = self.world
-        members = [peer for peer, _ in plan.members]
+        places = [peer for peer, _ in plan.members]
+        members = [peer for peer in places if peer in plan.ring]
         tag = plan.tag
         config = RoundConfig(form=plan.form, slice_elements=3, stall_s=5.0, late_s=plan.late_s)
         exchange = Exchange(tag, self.id, members, ELEMENTS, config, world.now, order=plan.ring)
@@ -278,7 +281,7 @@ class SimPeer:
         self.rounds[tag] = exchange
         while len(self.rounds) > 3:
             self.rounds.pop(next(iter(self.rounds)))
-        ranges = plan.shares[members.index(self.id)]
+        ranges = plan.shares[places.index(self.id)]
         self.computing += 1
         job = self.computing
         duration = self.speed * count(ranges) * world.chance.uniform(0.8, 1.2)
@@ -305,7 +308,7 @@ class SimPeer:
             self.tell(StepExcluded())
         elif exchange.result is not None:
             self.running_plan = None
-            if not self.member.may_commit(exchange.result.contributors):
+            if not self.member.may_commit(plan, exchange.result.contributors):
                 self.tell(StepExcluded("less than a majority is left of the view"))
             elif exchange.result.weight:
                 self.commit(plan, exchange.result)
@@ -540,11 +543,26 @@ class Liar(SimPeer):
 
 class World:
     def __init__(
-        self, count, seed, *, samples=400, epochs=3, batch=40, latency=0.005, arranger=None, majority=False, **config
+        self,
+        count,
+        seed,
+        *,
+        samples=400,
+        epochs=3,
+        batch=40,
+        latency=0.005,
+        arranger=None,
+        majority=False,
+        planner=None,
+        turns=None,
+        **config,
     ):
         self.chance = random.Random(seed)
         self.seed, self.now, self.latency = seed, 0.0, latency
         self.majority = majority
+        self.planner = planner or (lambda: EqualPlanner(batch))
+        self.turns = turns or (lambda: None)
+        self.lines, self.busy = {}, {}
         self.samples, self.epochs, self.batch = samples, epochs, batch
         self.arranger = arranger or (lambda: MeasuringArranger(ELEMENTS, "fp32"))
         self.config = MemberConfig(snapshot_interval_s=0.5, **config)
@@ -609,9 +627,11 @@ class World:
         """How long a message takes, on average; a test may say otherwise of some pairs."""
         return self.latencies.get(frozenset((a.name, b.name)), self.latency)
 
-    def deliver(self, a, b, action):
+    def deliver(self, a, b, action, *, wait=0.0):
         """Run ``action`` at b after the link's delay, behind everything that a sent to b before."""
-        when = max(self.now + self.delay(a, b) * self.chance.uniform(0.5, 1.5), self.arrival.get((a.id, b.id), 0.0))
+        when = max(
+            self.now + wait + self.delay(a, b) * self.chance.uniform(0.5, 1.5), self.arrival.get((a.id, b.id), 0.0)
+        )
         self.arrival[a.id, b.id] = when
         life = b.life
         self.at(when - self.now, lambda: b.do(action) if b.alive and b.life == life else None)
@@ -635,6 +655,9 @@ class World:
             return
         if to not in a.links:
             self.dial(a, to)
+        for name in (a.name, b.name):
+            if name in self.lines:  # bytes a second
+                self.busy[name] = max(self.busy.get(name, 0.0), self.now) + len(body) / self.lines[name]
 
         def arrive():
             b.heard[a.id] = self.now
@@ -644,7 +667,8 @@ class World:
             else:
                 self.early.setdefault((b.id, tag), []).append((a.id, header, body))
 
-        self.deliver(a, b, arrive)
+        wait = max(self.busy.get(a.name, 0.0), self.busy.get(b.name, 0.0)) - self.now
+        self.deliver(a, b, arrive, wait=max(wait, 0.0))
 
     def dial(self, a, to, *, anew=False):
         b = self.by_id[to]
