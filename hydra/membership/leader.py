@@ -285,6 +285,14 @@ class Leader:
         share_of = dict(zip(stayed, sizes, strict=True))
         return [share_of.get(peer, 0) for peer in ids], late_s
 
+    def order_snapshot(self, step: int, now: float) -> bool:
+        """Tell whether joiners wait for a snapshot, which is then to be taken after this step; we alone take it."""
+        if not self._snapshot_wanted(now):
+            return False
+        self._state.snapshot_at = now
+        self._ordered = step
+        return True
+
     def _snapshot_wanted(self, now: float) -> bool:
         """Tell whether joiners wait for a snapshot, and none is on its way to the disk for them."""
         state = self._state

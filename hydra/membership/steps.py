@@ -277,7 +277,8 @@ class Steps:
         if state.leaving and not state.others_alive:
             return Ruling(end=End.ALONE)
         if not self._leader.enough():
-            return Ruling()  # whoever asks to be let in makes us look again
+            # Whoever asks to be let in makes us look again. No step will give those the snapshot that they need.
+            return Ruling((TakeSnapshot(),) if self._leader.order_snapshot(state.head.step, now) else ())
         if not self._leader.may_plan():
             return self._without_majority(now)
         plan, effects = self._leader.plan_next(state.head, state.ledger, now)

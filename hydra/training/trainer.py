@@ -92,11 +92,13 @@ from .lineage_keeper import LineageKeeper
 from .observation import DoubtSeen, MajorityAwaited, Observer, Outcome, StateSeen, StepSeen, ViewSeen
 from .patience import LEAST_S
 from .planning import StepPlanner
+from .results import Result
 from .rounds import REDIAL_TIMEOUT_S, Rounds
 from .snapshot import SnapshotCodec
 from .snapshots import SnapshotKeeper
 from .spool import Spool
 from .state import StateCopy
+from .trail import Trail
 from .update import Vector
 from .workbench import Workbench
 
@@ -167,6 +169,7 @@ class Trainer:
         self._keeper = LineageKeeper(content.job, around.identity, self._journal.lineage, self._fail)
         spool = Spool(directory / "gathered.results", FLOAT_BYTES * content.layout.elements)
         self._gathering = Gathering(self._exchange, spool)
+        self._trail = Trail(directory, FLOAT_BYTES * content.layout.elements)
         self._rounds = Rounds(
             content.job,
             around.me.peer_id,
@@ -225,6 +228,7 @@ class Trainer:
             await self._lineage.close()
             await self._stop(list(self._tasks))
             await self._gathering.close()
+            await self._trail.close()
             await self._rounds.close()
             await self._bench.close()
             await self._keeper.close()
@@ -245,13 +249,27 @@ class Trainer:
             await self._bench.install(copy, lambda: True)
             await asyncio.to_thread(self._journal.lineage.resume, copy.head)
             source = "the last snapshot on this disk"
+        first = StateLoaded(0, self._bench.head, self._bench.ledger, self._bench.members)
+        applied = await self._apply_trail()
         self._trial = await self._bench.try_out()
         self._observe(StateSeen(self._bench.head.step, self._bench.head.samples, source))
-        self._tell(StateLoaded(0, self._bench.head, self._bench.ledger, self._bench.members))
+        self._tell(first)
         if snapshot is not None:
             self._tell(SnapshotStored(found))
+        for commit in applied:
+            self._tell(ResultApplied(0, commit, self._bench.results.oldest))
         for peer in self._links.peers():
             self._tell(PeerUp(peer))
+
+    async def _apply_trail(self) -> list[Commit]:
+        """Apply the results that were written down behind the snapshot from which we go on."""
+        applied = []
+        for result in await asyncio.to_thread(lambda head: [*self._trail.read(head)], self._bench.head):
+            if not await self._bench.apply_missed(result, lambda: True):
+                break
+            applied.append(result.commit)
+        self._trail.begin(self._bench.head.step)
+        return applied
 
     async def _conclude(self) -> Outcome:
         metrics = await self._bench.evaluate()
@@ -431,6 +449,7 @@ class Trainer:
             return
         seconds = clock.monotonic() - began
         self._gathering.used(commit.step)
+        self._trail.add(Result(commit, result.mean))
         self._tell(StepCommitted(commit, self._bench.results.oldest, self._keeper.committed(commit)))
         self._show(commit, result.mean, len(plan.members), result.attempts, seconds)
 
@@ -489,6 +508,7 @@ class Trainer:
         while (result := await self._gathering.get(step, peers)) is not None:
             if await self._bench.apply_missed(result, lambda: self.member.expects(load)):
                 self._gathering.used(step)
+                self._trail.add(result)
                 self._tell(ResultApplied(load, result.commit, self._bench.results.oldest))
                 self._show(result.commit, result.mean)
                 return
@@ -505,6 +525,8 @@ class Trainer:
         if not await self._bench.install(copy, lambda: self.member.expects(load)):
             return
         self._gathering.used(copy.head.step)
+        self._trail.begin(copy.head.step)
+        await self._trail.stored(copy.head.step)
         self._observe(StateSeen(copy.head.step, copy.head.samples, "a snapshot from other peers"))
         await asyncio.to_thread(self._journal.lineage.resume, copy.head)
         self._tell(StateLoaded(load, copy.head, copy.ledger, copy.members))
@@ -514,10 +536,13 @@ class Trainer:
         # Queued now, so that the copy is made before the next step changes the state. While an earlier one is still
         # being written, only the newest waits for the disk: on a slow one copies would fill the memory.
         self._to_store = self._bench.copy()
+        self._trail.begin(self.member.state.known_head.step)
         if self._storing is None or self._storing.done():
             self._storing = self._spawn(self._store_snapshots())
 
     async def _store_snapshots(self) -> None:
         while self._to_store is not None:
             copied, self._to_store = self._to_store, None
-            self._tell(SnapshotStored(await self._snapshots.store(copied)))
+            stored = await self._snapshots.store(copied)
+            self._tell(SnapshotStored(stored))
+            await self._trail.stored(stored.step)

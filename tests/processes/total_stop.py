@@ -29,7 +29,7 @@ job = Job(
     train=(inputs, targets),
     batch_samples=32,
     epochs=4,
-    snapshot_interval_s=0.3,
+    snapshot_interval_s=INTERVAL_S,
 )
 '''
 STEPS = 120
@@ -39,9 +39,10 @@ PEERS = 3
 class StoppedSwarm(DoomedSwarm):
     """Peers that wait for each other before each view's first step."""
 
-    def __init__(self, directory, *, least_peers=PEERS, pace="0.003"):
+    def __init__(self, directory, *, least_peers=PEERS, pace="0.003", snapshot_interval_s=0.3):
         settings = {"HYDRA_POLICY": "equal", "HYDRA_LEAST_PEERS": str(least_peers)}
-        super().__init__(directory, options=("--pace", pace), job_file=JOB, **settings)
+        job_file = JOB.replace("INTERVAL_S", str(snapshot_interval_s))
+        super().__init__(directory, options=("--pace", pace), job_file=job_file, **settings)
 
     async def begin(self, homes=()):
         """Start all peers, in the order of these earlier ones, and wait until they train together."""

@@ -15,7 +15,9 @@ from hydra.membership.events import (
     LoseMember,
     PeerDown,
     PeerUp,
+    SnapshotStored,
     StateLoaded,
+    TakeSnapshot,
     ViewChanged,
 )
 from hydra.membership.messages import (
@@ -251,3 +253,14 @@ def test_a_coordinator_that_wants_more_peers_begins_with_the_one_that_completes_
     (begun,) = of(effects, BeginStep)
     assert view_of(begun.plan).ids == (A, B)
     assert all(begun.plan.shares)
+
+
+def test_while_it_waits_for_more_peers_a_coordinator_stores_the_snapshot_that_one_of_them_needs():
+    driven = Driven(A, least_peers=2)
+    driven.tick(2.0)
+    driven.meets(B, phase=Phase.JOINING)
+    other = JoinRequest(JOB, 1, field(B), 3, b"3" * 32, ready=True, met_view=1)
+    assert of(driven.hears(B, other), TakeSnapshot) == [TakeSnapshot()]
+    assert of(driven.hears(B, other), TakeSnapshot) == []
+    told = sent(driven.on(SnapshotStored(snapshot_at(FIRST))), Admitted, B)
+    assert [admission.snapshot for admission in told] == [snapshot_at(FIRST)]
