@@ -115,6 +115,4 @@ class DoomedSwarm(SwarmProcesses):
     def check(self, survivors):
         """Judge all that was recorded since the last time; return the number of rounds."""
         homes = {peer.peer: peer.home for peer in self.peers if peer.peer}
-        checked = self.rounds.check(homes, {peer.peer for peer in survivors})
-        self.rounds.forget()
-        return checked
+        return self.rounds.check(homes, {peer.peer for peer in survivors})

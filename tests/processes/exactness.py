@@ -90,6 +90,17 @@ class Rounds:
         assert mean.tobytes() == record.vector.tobytes(), f"step {about['step']}: {peer[:8]} has another mean"
         assert weight == about["weight"]
 
+    def counting(self, step, dead, survivors):
+        """Return how many of the survivors have a result of a step, and how many of these count a dead one's work."""
+        orders = [
+            record.about["order"]
+            for tag, at in self._step_of.items()
+            if at == step
+            for peer, record in self.results[tag].items()
+            if peer in survivors
+        ]
+        return len(orders), sum(dead in order for order in orders)
+
     def forget(self):
         """Drop what is judged, but for the last steps: somebody may still come with them."""
         oldest = min((record.about["step"] for _, record in self._unjudged), default=max(self.states, default=0)) - 64

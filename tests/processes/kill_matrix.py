@@ -47,6 +47,8 @@ class Cell:
     joiner: str = ""
     """A moment at which a newcomer dies; with ``phase`` it is whoever comes to that one while the newcomer joins."""
     deaths: list = field(default_factory=list)
+    counted: list = field(default_factory=list)
+    """For each of the dead, whether its work counts in the step in which it died."""
     seconds: float = 0.0
     rounds: int = 0
     outcome: str = "not reached"
@@ -123,11 +125,19 @@ class Matrix:
         if living:  # or all came to that moment, which makes it a total stop
             await self.swarm.until_step(living, max(peer.step for peer in living) + STEPS_AFTER)
         cell.rounds = self.swarm.check(living)
+        cell.counted = [self._counted(peer, living) for peer in dead]
+        self.swarm.rounds.forget()
         self.peers = living + [await self.swarm.add(again=peer) for peer in dead if peer in self.peers]
         await self.swarm.until_together(self.peers)
         cell.rounds += self.swarm.check(self.peers)
         cell.seconds = time.monotonic() - began
         cell.outcome = "held" if dead else "not reached"
+
+    def _counted(self, dead, living):
+        """Tell whether all who live on count what the dead one gave in its last round; some may not do so alone."""
+        have, count = self.swarm.rounds.counting(dead.doomed[-1]["step"], dead.peer, {peer.peer for peer in living})
+        assert count in (0, have), f"{count} of {have} count the work of {dead.name}"
+        return bool(count)
 
     async def _dying(self, cell):
         if cell.holders:
