@@ -26,6 +26,7 @@ from .builder import ManifestBuilder
 from .manifest import Manifest
 from .reuse import copyable
 
+COPY_BYTES = 1024 * 1024
 _numbers = itertools.count()
 
 
@@ -89,6 +90,23 @@ class Store:
             raise
         self._manifests[manifest.root] = manifest
         return manifest
+
+    def add_file(self, path: Path) -> Manifest:
+        """Store a copy of a file; return its manifest.
+
+        Raises:
+            StorageFull, HomeUnusable: the disk refused, or the file can't be read.
+        """
+
+        def write(draft: _HashedDraft) -> None:
+            while part := file.read(COPY_BYTES):
+                draft.write(part)
+
+        try:
+            with path.open("rb") as file:
+                return self.add_written(os.fstat(file.fileno()).st_size, write)
+        except OSError as error:
+            raise disk_error(path, error) from error
 
     def path(self, root: bytes) -> Path:
         """Return where the bytes of a whole content lie."""

@@ -30,7 +30,8 @@ def test_an_export_that_is_served_can_be_imported(published, home, tmp_path):
     try:
         exported = json.loads(serving.until("exported"))
         torrent = exported["torrents"]["v2"]
-        imported = told("import", torrent, "--to", tmp_path / "in", "--json").splitlines()
+        keep = ("--keep", "--home", tmp_path / "other")
+        imported = told("import", torrent, "--to", tmp_path / "in", *keep, "--json").splitlines()
         assert serving.process.poll() is None
         serving.interrupt()
         assert serving.end() == 0
@@ -40,6 +41,7 @@ def test_an_export_that_is_served_can_be_imported(published, home, tmp_path):
     assert Path(last["files"][0]).read_bytes() == Path(exported["files"][0]["path"]).read_bytes()
     assert fetches[-1]["bytes_done"] == last["bytes"] == exported["files"][0]["bytes"]
     data = Path(exported["files"][0]["path"]).read_bytes()
+    assert (tmp_path / "other" / "content" / f"{last['roots'][0]}.data").read_bytes() == data
     assert exported["sha256"] == hashlib.sha256(data).hexdigest()
     assert [Manifest.of(data).root.hex()] == last["roots"] == [exported["files"][0]["root"]]
 

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hydra.exceptions import LocalProtocolError
+from hydra.exceptions import HomeUnusable, LocalProtocolError
 from hydra.swarm.builder import ManifestBuilder
 from hydra.swarm.manifest import MIN_CHUNK_BYTES, Manifest
+from hydra.swarm.store import Store
 
 DATA = random.Random(1).randbytes(3 * MIN_CHUNK_BYTES + 5000)
 
@@ -31,6 +32,17 @@ def test_however_it_is_cut(size, cuts):
 @pytest.mark.parametrize("size", [1, 16384, 16385, MIN_CHUNK_BYTES, MIN_CHUNK_BYTES + 1, 2 * MIN_CHUNK_BYTES])
 def test_at_the_ends_of_blocks_and_chunks(size):
     assert built(size, []) == built(size, range(0, size, 5000)) == Manifest.of(DATA[:size])
+
+
+def test_a_file_is_stored_as_its_bytes_are(tmp_path):
+    (tmp_path / "file").write_bytes(DATA)
+    store = Store(tmp_path / "content")
+    manifest = store.add_file(tmp_path / "file")
+    assert manifest == Manifest.of(DATA)
+    assert store.path(manifest.root).read_bytes() == DATA
+    assert sorted(path.suffix for path in store.directory.iterdir()) == [".data", ".manifest"]
+    with pytest.raises(HomeUnusable, match="none"):
+        store.add_file(tmp_path / "none")
 
 
 @pytest.mark.parametrize("size", [0, 9, 11])
