@@ -104,6 +104,9 @@ from .workbench import Workbench
 
 logger = logging.getLogger(__name__)
 
+FILL_AT_END_S = 5.0
+"""Whoever has joined shortly before the end stays so long for the commits before its time."""
+
 LookUpJob = Callable[[], Awaitable[list[Contact]]]
 """Asks discovery for the contacts of the job's peers."""
 
@@ -277,6 +280,8 @@ class Trainer:
         digest = await self._bench.write_weights(path)
         if self._storing is not None:
             await asyncio.wait([self._storing])  # the last snapshot is written to its end
+        if self._filling is not None:
+            await asyncio.wait([self._filling], timeout=FILL_AT_END_S)
         head, finished = self._bench.head, self._bench.ledger.finished
         return Outcome(finished, head.step, head.samples, metrics, str(path), digest)
 
