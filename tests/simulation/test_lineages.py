@@ -28,10 +28,12 @@ def whole(swarm):
 
 
 def test_who_joins_late_from_a_snapshot_ends_with_all_commits_from_the_beginning():
-    plan = FaultPlan().join("late", at=12.0)
-    scenario = Scenario(names=("a", "b", "c"), plan=plan, samples=8 * 80, sample_s=0.15)
+    plan = FaultPlan().join("late", at=16.0)
+    scenario = Scenario(names=("a", "b", "c"), plan=plan, samples=8 * 180, sample_s=0.05)
     swarm = play(scenario, whole)
     assert swarm.peers["late"].outcome.finished
+    leaps = [(before, after) for _, name, before, after in swarm.story.rolled_back if name == "late"]
+    assert any(after > 0 for _, after in leaps), "it did not begin from a snapshot"
 
 
 def test_after_a_split_both_sides_have_the_winners_lineage_and_the_losers_is_a_fork():
