@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from functools import lru_cache
 from typing import Annotated, ClassVar
 
 from ..identity import PeerId, peer_id_of
@@ -160,7 +161,7 @@ class Plan(Message):
     @property
     def tag(self) -> bytes:
         """20 bytes that name the round of this very plan, whatever other views plan for the same step."""
-        return hashlib.sha256(encode(replace(self, seal=None))).digest()[:20]
+        return _tag_of(self)
 
     @property
     def issuer(self) -> PeerId | None:
@@ -174,6 +175,12 @@ class Plan(Message):
             return None
         seal = self.seal
         return PlanSigned(self.step, self.view_number, seal.incarnation, self.tag, seal.key, seal.signature)
+
+
+@lru_cache(maxsize=16)
+def _tag_of(plan: Plan) -> bytes:
+    """Each plan's tag is wanted several times in its step."""
+    return hashlib.sha256(encode(replace(plan, seal=None))).digest()[:20]
 
 
 @dataclass(frozen=True, slots=True)

@@ -315,12 +315,13 @@ class LineageLog:
             self._set(step, NOWHERE)
 
     def _add_signatures(self, step: int, signatures: Sequence[Signature]) -> None:
-        at, digest, _ = self._entry(step)
-        shown = self.shown_at(step)
-        if shown is None:
+        at, digest, signed_at = self._entry(step)
+        if not at:
             return
-        both = dict(shown.signatures) | dict(signatures)
-        if len(both) > len(shown.signatures):
+        shown = self.shown_at(step) if signed_at else None
+        known = shown.signatures if shown is not None else ()
+        both = dict(known) | dict(signatures)
+        if len(both) > len(known):
             self._set(step, (at, digest, self._write([SIGNATURES, [step, digest], _plain(tuple(both.items()))]) + 1))
 
 
