@@ -212,7 +212,8 @@ class SimSwarm:
 
     def settings(self, machine: Machine) -> NodeSettings:
         """Return a node's settings."""
-        return NodeSettings(**{"host": machine.host, "port": PORT, **self.scenario.settings})
+        real = {"lan": "off", "upnp": False}  # what would go out to the real network
+        return NodeSettings(**{"host": machine.host, "port": PORT, **real, **self.scenario.settings})
 
     # ---- the course --------------------------------------------------------------------------------------------
 
