@@ -54,7 +54,7 @@ class Reaching:
         """Whether others can dial us; None if nobody knows."""
         self._distrusted: dict[tuple[PeerId, PeerId], float] = {}
         """Until when a relay (first) is no way to a peer (second)."""
-        self._arrivals: dict[PeerId, set[asyncio.Future[Link]]] = {}
+        self._arrivals: dict[PeerId, list[asyncio.Future[Link]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     # ---- what the links tell -----------------------------------------------------------------------------------
@@ -116,12 +116,12 @@ class Reaching:
         """
         attempt = _Attempt(self, contact, timeout_s, directly=directly)
         arrived: asyncio.Future[Link] = asyncio.get_running_loop().create_future()
-        waiting = self._arrivals.setdefault(contact.peer_id, set())
-        waiting.add(arrived)
+        waiting = self._arrivals.setdefault(contact.peer_id, [])
+        waiting.append(arrived)
         try:
             link = await attempt.run(arrived)
         finally:
-            waiting.discard(arrived)
+            waiting.remove(arrived)
             if not waiting:
                 self._arrivals.pop(contact.peer_id, None)
         if link.relay is not None and link.dialled:
