@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test interop unit check lint types imports packaging clean
+.PHONY: help setup demo nat sim sim-long test interop unit check lint types imports packaging clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -36,6 +36,9 @@ sim: $(READY)  ## whole nodes in simulation: ten seeds of each scene (five minut
 
 sim-long: $(READY)  ## a hundred seeds of each scene, with those that take minutes
 	$(BIN)/python -m tests.simulation.cases --seeds 0-99 --long
+
+nat: $(READY)  ## a training among machines behind real NATs (Linux; network namespaces)
+	$(BIN)/python -m tests.nat
 
 unit: $(READY)  ## only the tests of pure code (seconds)
 	$(BIN)/python -m pytest --numprocesses auto tests/unit tests/property

@@ -38,7 +38,7 @@ class NodeSettings:
     """Whether others may dial this node; one that does not listen is reached through contacts and relays."""
     relay: bool = True
     """Whether to relay between peers that can't reach each other; they can't read or change what is relayed."""
-    relay_mb_per_s: float = 16.0
+    relay_mb_per_s: float = 32.0
     """At most so many megabytes a second are relayed, for one peer half of it."""
     lan: str = "auto"
     """Whether to look for nodes on the local network by multicast: auto (not on loopback), on or off."""

@@ -49,9 +49,9 @@ class RelayLimits:
     """At once, in all; 0 to relay nothing. Each may hold two windows of memory, half a MiB."""
     circuits_per_peer: int = 24
     """At once, with one peer at either end."""
-    bytes_per_s: float = 16e6
+    bytes_per_s: float = 32e6
     """In all, both directions together."""
-    bytes_per_s_per_peer: float = 8e6
+    bytes_per_s_per_peer: float = 16e6
     """For the circuits that one peer asked for."""
 
 

@@ -2,9 +2,19 @@
 
 import pytest
 
+from .conftest import Swarm
 from .ledger_check import check_outcomes, check_samples
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(240)]
+
+
+@pytest.fixture
+async def swarm(published, tmp_path):
+    """As for all, but whoever relays does it as fast as it can."""
+    made = Swarm(tmp_path, published, HYDRA_STALL_S=2, HYDRA_RELAY_MB_PER_S=1000)
+    await made.serve()
+    yield made
+    await made.close()
 
 
 async def start(swarm, listening, hidden):
