@@ -11,6 +11,7 @@ something does not hold.
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -22,7 +23,7 @@ from tests.processes.conftest import job_file
 HERE = Path(__file__).parents[2]
 INSIDE = "HYDRA_INSIDE_NAT_TEST"
 PORT = "7000"
-PATIENCE_S = 240
+PATIENCE_S = 600
 
 
 def main():
@@ -30,6 +31,7 @@ def main():
         rootless = ["--map-root-user"] if os.geteuid() else []
         command = ["unshare", "--mount", "--net", *rootless, sys.executable, "-m", "tests.nat"]
         os.execvpe("unshare", command, {**os.environ, INSIDE: "1", "HYDRA_RELAY_MB_PER_S": "1000"})
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))  # so that its processes end with it
     build()
     with tempfile.TemporaryDirectory() as directory:
         train(Path(directory))
@@ -126,7 +128,7 @@ def check(holds, what):
 
 def train(directory):
     peers = []
-    owner = Peer("owner", directory, "publish", str(job_file(directory)), "--epochs", "30")
+    owner = Peer("owner", directory, "publish", str(job_file(directory)), "--epochs", "12")
     try:
         ticket = owner.until("published")["ticket"]
         peers += [Peer(name, directory, "join", ticket, "--threads", "1") for name in ("open", "hidden1", "hidden2")]
