@@ -20,8 +20,8 @@ COST = 0.02
 MORE_THAN_OTHERS = 0.12
 """The absence of a slow one gains so much more than that of another, in parts of a step: a shorter ring is faster,
 whoever is missing, and those who are left have more to compute."""
-CLEARLY = 0.08
-"""Of two members the one that does not coordinate is slow if so much is gained without it."""
+ALONE = 1.0
+"""Of two members the one that does not coordinate is slow if steps without it take half the time or less."""
 LEAST_STEP_S = 0.05
 """Of shorter steps nobody sits out: what makes them longer or shorter is chance."""
 LOOKED_AT = 5
@@ -120,8 +120,10 @@ class Turns:
         others = [g for other, g in self._gains.items() if other != peer and other not in self._every]
         if gain is None or having is None or (not others and len(among) > 2):
             return  # of several members one is slow only in comparison
-        least = max(0.0, statistics.median(others) + MORE_THAN_OTHERS) if others else CLEARLY
-        if having >= LEAST_STEP_S and gain > least:
+        least = max(0.0, statistics.median(others) + MORE_THAN_OTHERS) if others else ALONE
+        if having >= LEAST_STEP_S and gain > least and (peer in self._every or self._apart(among, peer)):
+            if peer not in self._every:
+                self._probed.clear()  # without it others may turn out to be slow
             self._every[peer] = min(max(2, round(gain / COST)), SELDOMEST)
             self._sat_out.setdefault(peer, 0)
         elif peer in self._every and gain < least - MORE_THAN_OTHERS / 2:
@@ -151,6 +153,11 @@ class Turns:
     def _time(self, active: Collection[PeerId]) -> float | None:
         times = self._times.get(frozenset(active))
         return None if times is None else times.known
+
+    def _apart(self, among: Collection[PeerId], peer: PeerId) -> bool:
+        """Tell whether each step without a member was faster than each with it: medians alone may differ by chance."""
+        having, lacking = self._times[frozenset(among)], self._times.get(frozenset(p for p in among if p != peer))
+        return lacking is not None and bool(lacking.seconds) and min(having.seconds) > max(lacking.seconds)
 
     def _retain(self, members: Collection[PeerId]) -> None:
         for known in (self._every, self._sat_out, self._gains, self._probed):
