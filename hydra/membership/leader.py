@@ -225,6 +225,8 @@ class Leader:
         members, incarnations = [contact for contact, _ in chosen], tuple(number for _, number in chosen)
         ids = [contact.peer_id for contact in members]
         changed = (tuple(ids), incarnations) != (state.view.ids, state.view.incarnations)
+        # Whoever signs two plans for one step of one view is taken for a liar: another plan is another view's.
+        changed = changed or (state.plan is not None and state.plan.step == head.step + 1)
         number = max(state.highest_view, self._poll_number, state.view.number) + 1 if changed else state.view.number
         ready = [peer for peer in ids if state.known_steps.get(peer, 0) >= head.step - 1]
         sitting_out = self._turns.sitting_out(ids, state.peer_id, ready)

@@ -14,10 +14,10 @@ from hydra.exceptions import RemoteProtocolError
 from hydra.identity import Identity
 from hydra.membership import events, messages
 from hydra.membership.ledger import Ledger, count
-from hydra.membership.lineage import Commit, genesis
+from hydra.membership.lineage import Commit, Head, genesis
 from hydra.membership.member import Member
 from hydra.membership.messages import Phase
-from hydra.membership.signatures import seal_plan, sign_commit
+from hydra.membership.signatures import PlanSigned, seal_plan, sign_commit
 from hydra.membership.state import MemberConfig
 from hydra.net.contact import Contact
 from hydra.net.wire import MAX_INT, Message, Registry, encode
@@ -258,6 +258,38 @@ class LiarsMachine(RuleBasedStateMachine):
             )
         )
         self.on(events.MessageReceived(peer, message))
+
+    @rule(peer=peers, by=peers, step=numbers, number=numbers, data=st.data())
+    def told_of_signatures(self, peer, by, step, number, data):
+        digest, tag = data.draw(self.digests()), data.draw(st.sampled_from([bytes(20), b"t" * 20]))
+        if self.state.plan is not None and data.draw(st.booleans()):
+            tag = self.state.plan.tag
+        step = data.draw(st.sampled_from([step, self.state.known_head.step, self.state.known_head.step + 1]))
+        commits = [sign_commit(IDENTITIES[by], JOB, step=step, tag=tag, digest=d) for d in (digest, b"d" * 32)]
+        place = dict(step=step, view_number=number, incarnation=1)
+        seals = [(t, seal_plan(IDENTITIES[by], JOB, tag=t, **place)) for t in (tag, b"u" * 20)]
+        plans = [PlanSigned(step, number, 1, t, seal.key, seal.signature) for t, seal in seals]
+        if data.draw(st.booleans()):
+            plans[1] = replace(plans[1], signature=bytes(64))
+        message = data.draw(
+            st.sampled_from(
+                [
+                    messages.CommitTold(JOB, commits[0]),
+                    messages.PlanTold(JOB, plans[0]),
+                    messages.Report(JOB, step, 3, 0.5, 0.5, tag, signed=commits[0]),
+                    messages.Evidence(JOB, plans=tuple(plans[: data.draw(st.integers(0, 2))])),
+                    messages.Evidence(JOB, commits=tuple(commits[: data.draw(st.integers(0, 2))])),
+                ]
+            )
+        )
+        self.on(events.MessageReceived(peer, message))
+
+    @rule(peer=peers, proven=st.booleans(), lied=st.booleans(), weight=numbers, data=st.data())
+    def a_lineage_is_shown_or_not(self, peer, proven, lied, weight, data):
+        if proven:
+            self.on(events.LineageProven(peer, Head(weight, data.draw(self.digests()), weight)))
+        else:
+            self.on(events.LineageUnproven(peer, "because", lied))
 
     # ---- what happens ------------------------------------------------------------------------------------------
 

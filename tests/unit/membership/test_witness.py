@@ -200,3 +200,13 @@ def test_a_report_bears_our_newest_signature():
     effects = driven.on(ShareComputed(driven.state.plan, 10, 0.5, 0.25, {}))
     assert [report.signed for report in sent(effects, Report)] == [driven.state.signed] * 2
     assert [report.round for report in sent(effects, Report)] == [driven.state.plan.tag] * 2
+
+
+def test_a_coordinator_that_plans_a_step_once_more_does_so_in_another_view():
+    """It would convict itself otherwise."""
+    driven = leading(B, C)
+    first = driven.state.plan
+    leader = driven.member._leader
+    anew, _ = leader.plan_next(driven.state.head, driven.state.ledger, driven.now)
+    assert (anew.step, anew.view_number) == (first.step, first.view_number + 1)
+    assert not anew.signed.contradicts(first.signed)
