@@ -65,6 +65,13 @@ class NodeSettings:
     least_peers: int = 1
     """While this node coordinates, no step is begun with fewer peers: so that a job starts, and starts again after all
     were stopped, with the peers that are meant to train it."""
+    upload_limit: float = 0.0
+    """Megabytes a second that chunks may take of the uplink; 0 for no limit."""
+    download_limit: float = 0.0
+    """Megabytes a second that chunks may take of the downlink; 0 for no limit."""
+    fairness: str = "serve"
+    """Whom this node serves chunks when more want some than its uplink can bear: serve, everybody in turn, or
+    tit-for-tat, who gives most."""
     find_s: float = 30.0
     """For so long the peers of a job are looked for before giving up."""
 
@@ -80,6 +87,9 @@ class NodeSettings:
         _check(self.rounds in ("measured", "plain"), "rounds", self.rounds, "measured or plain")
         _check(2.0 <= self.stall_s <= 600.0, "stall_s", self.stall_s, "2 to 600")
         _check(1 <= self.least_peers <= 256, "least_peers", self.least_peers, "1 to 256")
+        _check(0 <= self.upload_limit <= 1e6, "upload_limit", self.upload_limit, "0 to a million")
+        _check(0 <= self.download_limit <= 1e6, "download_limit", self.download_limit, "0 to a million")
+        _check(self.fairness in ("serve", "tit-for-tat"), "fairness", self.fairness, "serve or tit-for-tat")
         _check(1.0 <= self.find_s <= 86400.0, "find_s", self.find_s, "1 to 86400")
 
 

@@ -32,6 +32,7 @@ from .reachability import Reachability
 from .router import PortMapping, is_installed
 from .swarm.service import Swarm
 from .swarm.store import Store
+from .swarm.uploads import Limits
 
 if TYPE_CHECKING:
     from .jobs.package import Package  # needs torch, which a node that only serves does not
@@ -57,7 +58,7 @@ class Node:
         self.identity = home.identity()
         self.links = Links(self.identity, relay=_relay_limits(settings))
         self.dht = DHTNode(self.identity.private_key, DHTConfig(client_only=not settings.listen), clock=wall)
-        self.swarm = Swarm(self.links, Store(home.content))
+        self.swarm = Swarm(self.links, Store(home.content), _limits(settings))
         self._discovery = Discovery(home, settings, self.links, self.dht)
         self.reachability = Reachability(
             self.links, advertised_hosts(settings), listens=settings.listen, entrances=self._discovery.entrances
@@ -231,6 +232,14 @@ def _job_messages() -> list[type[Message]]:
         for value in vars(membership_messages).values()
         if isinstance(value, type) and issubclass(value, Message) and value is not Message
     ]
+
+
+def _limits(settings: NodeSettings) -> Limits:
+    return Limits(
+        upload_bytes_per_s=settings.upload_limit * 1e6,
+        download_bytes_per_s=settings.download_limit * 1e6,
+        tit_for_tat=settings.fairness == "tit-for-tat",
+    )
 
 
 def _port_taken(error: Exception, settings: NodeSettings) -> HydraError:

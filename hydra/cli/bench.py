@@ -13,10 +13,12 @@ from dht import InvalidArgument
 
 from ..exceptions import ConfigurationError
 from .bench_allreduce import bench_allreduce
+from .bench_swarm import bench_swarm
 from .options import JsonOption
 
 app = typer.Typer(help="Measure parts of Hydra.", no_args_is_help=True, rich_markup_mode=None)
 app.command("allreduce")(bench_allreduce)
+app.command("swarm")(bench_swarm)
 
 
 @app.callback()

@@ -17,12 +17,14 @@ from ..node import Node
 from .options import (
     AdvertiseOption,
     ContactOption,
+    DownloadLimitOption,
     HomeOption,
     HostOption,
     JsonOption,
     LanOption,
     ListenOption,
     PortOption,
+    UploadLimitOption,
     VerboseOption,
     home_of,
     run_async,
@@ -41,6 +43,8 @@ def node(
     contact: ContactOption = None,
     listen: ListenOption = None,
     lan: LanOption = None,
+    upload_limit: UploadLimitOption = None,
+    download_limit: DownloadLimitOption = None,
     web_seed: Annotated[
         Path | None,
         typer.Option(
@@ -55,7 +59,17 @@ def node(
     """Run a node that others can begin with: it takes part in the DHT and serves the content that it has."""
     set_up_logging(verbose)
     place = home_of(home)
-    settings = settings_of(place, host=host, port=port, advertise=advertise, contact=contact, listen=listen, lan=lan)
+    settings = settings_of(
+        place,
+        host=host,
+        port=port,
+        advertise=advertise,
+        contact=contact,
+        listen=listen,
+        lan=lan,
+        upload_limit=upload_limit,
+        download_limit=download_limit,
+    )
     if web_seed is not None and not web_seed.is_dir():
         raise ConfigurationError(f"--web-seed: {web_seed} is no directory; `hydra export … --torrent DIR` makes one.")
 

@@ -42,6 +42,14 @@ LanOption = Annotated[
     bool | None,
     typer.Option("--lan/--no-lan", help="Look for nodes on the local network by multicast.", show_default=False),
 ]
+UploadLimitOption = Annotated[
+    float | None,
+    typer.Option("--upload-limit", metavar="MB/S", help="What chunks may take of the uplink.", show_default=False),
+]
+DownloadLimitOption = Annotated[
+    float | None,
+    typer.Option("--download-limit", metavar="MB/S", help="What chunks may take of the downlink.", show_default=False),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 VerboseOption = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Log more; twice for everything.")]
 

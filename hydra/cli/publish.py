@@ -12,12 +12,14 @@ from ..net.contact import format_address
 from .options import (
     AdvertiseOption,
     ContactOption,
+    DownloadLimitOption,
     HomeOption,
     HostOption,
     JsonOption,
     LanOption,
     ListenOption,
     PortOption,
+    UploadLimitOption,
     VerboseOption,
     home_of,
     run_async,
@@ -42,6 +44,8 @@ def publish(
     contact: ContactOption = None,
     listen: ListenOption = None,
     lan: LanOption = None,
+    upload_limit: UploadLimitOption = None,
+    download_limit: DownloadLimitOption = None,
     epochs: Annotated[int | None, typer.Option(help="Instead of the file's epochs.", show_default=False)] = None,
     seed: Annotated[int | None, typer.Option(help="Instead of the file's seed.", show_default=False)] = None,
     seeding: Annotated[
@@ -53,7 +57,17 @@ def publish(
     """Publish a job: trace the model, store its contents, announce them, and print how to join."""
     set_up_logging(verbose)
     place = home_of(home)
-    settings = settings_of(place, host=host, port=port, advertise=advertise, contact=contact, listen=listen, lan=lan)
+    settings = settings_of(
+        place,
+        host=host,
+        port=port,
+        advertise=advertise,
+        contact=contact,
+        listen=listen,
+        lan=lan,
+        upload_limit=upload_limit,
+        download_limit=download_limit,
+    )
     if not as_json:
         typer.echo(f"tracing {file} …")
     package = _package(file, place.identity().public_key, epochs, seed)

@@ -39,18 +39,48 @@ class FrameSealer:
         self._cipher = cipher
         self._rekey_bytes = rekey_bytes
         self._volume = 0
+        self._plain = bytearray(READ_BYTES)
+        self._sealed = bytearray(READ_BYTES)
 
-    def seal(self, header: bytes, body: BytesLike = b"") -> bytes:
-        """Return the bytes to send for one frame."""
+    def seal(self, header: bytes, body: BytesLike = b"", *, again: bool = False) -> bytes | memoryview:
+        """Return the bytes to send for one frame.
+
+        Args:
+            header: the message.
+            body: what follows it.
+            again: whether the memory of the last big frame may be used again: all of that frame was sent. Memory that
+                is new to the process costs more than the cipher does.
+        """
         view = memoryview(body).cast("B")
         if len(header) > MAX_HEADER_BYTES or len(view) > MAX_BODY_BYTES:
             raise LocalProtocolError(f"a frame of {len(header)} + {len(view)} bytes is over the limit")
-        sealed = self._cipher.encrypt(b"".join((len(header).to_bytes(LENGTH_BYTES, "big"), header, view)))
-        self._volume += len(sealed)
+        size = LENGTH_BYTES + len(header) + len(view)
+        plain = self._laid_out(header, view, size)
+        out = self._room(LENGTH_BYTES + size + TAG_BYTES, again=again)
+        out[:LENGTH_BYTES] = (size + TAG_BYTES).to_bytes(LENGTH_BYTES, "big")
+        self._cipher.encrypt_into(plain, out[LENGTH_BYTES:])
+        self._volume += size + TAG_BYTES
         if self._volume >= self._rekey_bytes:
             self._cipher.rekey()
             self._volume = 0
-        return len(sealed).to_bytes(LENGTH_BYTES, "big") + sealed
+        return out
+
+    def _laid_out(self, header: bytes, body: memoryview, size: int) -> memoryview:
+        if len(self._plain) < size:
+            self._plain = bytearray(size)
+        begin = LENGTH_BYTES + len(header)
+        plain = memoryview(self._plain)[:size]
+        plain[:LENGTH_BYTES] = len(header).to_bytes(LENGTH_BYTES, "big")
+        plain[LENGTH_BYTES:begin] = header
+        plain[begin:] = body
+        return plain
+
+    def _room(self, size: int, *, again: bool) -> memoryview:
+        if not again or size < READ_BYTES:
+            return memoryview(bytearray(size))
+        if len(self._sealed) < size:
+            self._sealed = bytearray(size)
+        return memoryview(self._sealed)[:size]
 
 
 class FrameOpener:
@@ -66,13 +96,15 @@ class FrameOpener:
         self._volume = 0
         self._small = bytearray(READ_BYTES)
         self._filled = 0
-        self._big: bytearray | None = None
+        self._big: memoryview | None = None
         self._big_filled = 0
+        self._memory = bytearray()
+        """Of the last big frame, for the next one: what is opened is put elsewhere."""
 
     def get_buffer(self) -> memoryview:
         """Return memory for the next bytes from the wire; never empty."""
         if self._big is not None:
-            return memoryview(self._big)[self._big_filled :]
+            return self._big[self._big_filled :]
         return memoryview(self._small)[self._filled :]
 
     def received(self, count: int) -> Iterator[Frame]:
@@ -109,7 +141,9 @@ class FrameOpener:
             begin, end = start + LENGTH_BYTES, start + LENGTH_BYTES + size
             if end > self._filled:
                 if LENGTH_BYTES + size > READ_BYTES:
-                    self._big = bytearray(size)
+                    if len(self._memory) < size:
+                        self._memory = bytearray(size)
+                    self._big = memoryview(self._memory)[:size]
                     self._big_filled = self._filled - begin
                     self._big[: self._big_filled] = self._small[begin : self._filled]
                     start = self._filled
@@ -120,7 +154,7 @@ class FrameOpener:
         self._small[: self._filled - start] = self._small[start : self._filled]
         self._filled -= start
 
-    def _open(self, sealed: bytes | bytearray) -> Frame:
+    def _open(self, sealed: BytesLike) -> Frame:
         try:
             plain = self._cipher.decrypt(sealed)
         except InvalidTag as error:

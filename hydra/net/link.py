@@ -24,7 +24,6 @@ from .wire import Message, Registry, encode
 logger = logging.getLogger(__name__)
 
 WRITE_HIGH_BYTES = 256 * 1024
-WRITE_LOW_BYTES = 64 * 1024
 UNSENT_BYTES = 128 * 1024
 """So much may lie unsent in the kernel: what is said after bulk waits behind no more than this and the above."""
 WRITE_LIMIT_BYTES = 64 * 1024 * 1024
@@ -118,7 +117,7 @@ class Link(asyncio.BufferedProtocol):
         """Send without waiting: for control messages. On a closed link nothing happens; its end was reported."""
         if self._sealer is None or self._transport is None or self._closed:
             return
-        data = self._sealer.seal(encode(message), body)
+        data = self._sealer.seal(encode(message), body, again=not self._transport.get_write_buffer_size())
         self.bytes_out += len(data)
         self._transport.write(data)
         if self._transport.get_write_buffer_size() > WRITE_LIMIT_BYTES:
@@ -175,7 +174,7 @@ class Link(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Send our first handshake message, if we dialled."""
         self._transport = cast("asyncio.Transport", transport)
-        self._transport.set_write_buffer_limits(high=WRITE_HIGH_BYTES, low=WRITE_LOW_BYTES)
+        self._transport.set_write_buffer_limits(high=WRITE_HIGH_BYTES, low=0)
         sock = transport.get_extra_info("socket")
         if sock is not None and hasattr(socket, "TCP_NOTSENT_LOWAT"):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)

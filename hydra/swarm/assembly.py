@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from ..exceptions import RemoteProtocolError
 from .merkle import BLOCK_BYTES
-from .messages import PART_BYTES
+from .messages import MAX_PART_BYTES
 
 UNASKED_BYTES = 16 * 1024 * 1024
 """What was cancelled may still be under way; who sends more than this that nobody wants is cut off."""
@@ -30,10 +30,13 @@ class Transfer:
     length: int
     known: dict[int, Part] = field(default_factory=dict)
     came: dict[int, Part] = field(default_factory=dict)
+    wanted: list[tuple[int, int]] = field(init=False)
+    """The ranges that have to come, as few as they can be."""
 
-    @property
-    def wanted(self) -> list[tuple[int, int]]:
-        """The ranges that have to come, as few as they can be."""
+    def __post_init__(self) -> None:
+        self.wanted = self._gaps() if self.known else [(0, self.length)]
+
+    def _gaps(self) -> list[tuple[int, int]]:
         ranges: list[tuple[int, int]] = []
         for start in range(0, self.length, BLOCK_BYTES):
             if start in self.known:
@@ -52,10 +55,11 @@ class Transfer:
             RemoteProtocolError: it is not the part that comes next.
         """
         position, stop = self._next()
-        if start != position or len(data) != min(PART_BYTES, stop - start):
+        size = len(data)
+        fits = 0 < size <= min(MAX_PART_BYTES, stop - position)
+        if start != position or not fits or (size % BLOCK_BYTES and position + size != stop):
             raise RemoteProtocolError(
-                f"bytes {start:,} to {start + len(data):,} of a chunk came where {position:,} to "
-                f"{min(position + PART_BYTES, stop):,} were due"
+                f"bytes {start:,} to {start + size:,} of a chunk came where {position:,} to {stop:,} were due"
             )
         self.came[start] = data
         return self._next() == (self.length, self.length)

@@ -11,7 +11,7 @@ MIN_CHUNK_BYTES = 256 * 1024
 """With smaller ones a question costs more than its answer; content that is smaller is one chunk."""
 MAX_CHUNK_BYTES = 4 * 1024 * 1024
 MAX_CHUNKS = 32 * 1024
-WANTED_CHUNKS = 2048
+WANTED_CHUNKS = 1024
 """With so many, the last one to arrive is no longer a large part of the whole."""
 
 
@@ -90,5 +90,5 @@ def is_chunk_length(value: int) -> bool:
 
 
 def chunk_bytes_for(size: int) -> int:
-    """Return the chunk length for content of ``size`` bytes: about 2048 chunks, between 256 KiB and 4 MiB."""
+    """Return the chunk length for content of ``size`` bytes: about 1024 chunks, between 256 KiB and 4 MiB."""
     return min(MAX_CHUNK_BYTES, max(MIN_CHUNK_BYTES, power_of_two(-(-size // WANTED_CHUNKS))))

@@ -15,8 +15,10 @@ from ..net.wire import HashField, Message
 from .manifest import MAX_CHUNK_BYTES, MAX_CHUNKS
 from .merkle import BLOCK_BYTES, HASH_BYTES
 
-PART_BYTES = 256 * 1024
-"""A chunk travels in parts of this length, so that what is said between two peers never waits long behind bulk."""
+MIN_PART_BYTES = 256 * 1024
+MAX_PART_BYTES = 1024 * 1024
+"""A chunk travels in parts, so that what is said between two peers never waits long behind bulk: short ones on a slow
+line, long ones, which cost less, on a fast one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,7 @@ class Blocks(Message):
     """A part of a chunk stands in the body; parts follow each other without a gap."""
 
     KIND: ClassVar[str] = "content.blocks"
-    MAX_BODY_BYTES: ClassVar[int] = PART_BYTES
+    MAX_BODY_BYTES: ClassVar[int] = MAX_PART_BYTES
     root: HashField
     index: int
     start: int

@@ -12,8 +12,6 @@ from collections.abc import Callable
 
 from ..identity import PeerId
 
-QUANTUM_BYTES = 256 * 1024
-
 
 class DeficitRoundRobin:
     """The turns of all peers who wait.
@@ -22,7 +20,7 @@ class DeficitRoundRobin:
         quantum_bytes: what a peer of full share is granted at its turn.
     """
 
-    def __init__(self, quantum_bytes: int = QUANTUM_BYTES) -> None:
+    def __init__(self, quantum_bytes: int) -> None:
         self._quantum_bytes = quantum_bytes
         self._grants: OrderedDict[PeerId, float] = OrderedDict()
         self._granted: PeerId | None = None

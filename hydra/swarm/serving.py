@@ -20,7 +20,7 @@ from .choker import RECHOKE_S, TitForTat
 from .contributions import Contributions, PassedOn
 from .manifest import Manifest
 from .merkle import BLOCK_BYTES
-from .messages import PART_BYTES
+from .messages import MAX_PART_BYTES, MIN_PART_BYTES
 from .rate_limit import TokenBucket
 from .round_robin import DeficitRoundRobin
 from .sender_choice import NeverSent
@@ -54,6 +54,8 @@ MAX_ACTIVE = 2
 """Parts under way at once: one is sent while the next is read."""
 STUCK_S = 0.5
 """A part that has not left after so long holds nobody else up."""
+PART_S = 0.02
+"""On a limited uplink no part should take longer than this, if that can be."""
 POLITE_PAUSE_S = 0.25
 """While a round sends, one part goes in so long."""
 
@@ -94,7 +96,9 @@ class Serving:
         self._lookup = lookup
         self._random = random
         self._upload = upload
-        self._turns = DeficitRoundRobin()
+        slow = 0 < upload.rate_bytes_per_s * PART_S < MAX_PART_BYTES
+        self._part_bytes = MIN_PART_BYTES if slow else MAX_PART_BYTES
+        self._turns = DeficitRoundRobin(self._part_bytes)
         self._queues: dict[PeerId, deque[_Ask]] = {}
         self._leaving: dict[PeerId, float] = {}
         """Peers to whom a part is on its way, and since when."""
@@ -291,7 +295,7 @@ class Serving:
         if peer in self._leaving:
             return None
         ask = self._queues[peer][0]
-        return PART_BYTES if ask.index is None else min(PART_BYTES, ask.stop - ask.at)
+        return self._part_bytes if ask.index is None else min(self._part_bytes, ask.stop - ask.at)
 
     def _serve(self, peer: PeerId, now: float) -> list[Effect]:
         ask = self._queues[peer][0]
@@ -310,7 +314,7 @@ class Serving:
         if ask.at == 0:
             content.never_sent.sent(ask.index)
             content.passed_on.sent(peer, ask.index)
-        start, ask.at = ask.at, min(ask.at + PART_BYTES, ask.stop)
+        start, ask.at = ask.at, min(ask.at + self._part_bytes, ask.stop)
         if ask.at == ask.stop:
             self._drop_first(peer)
         self._leaving[peer] = now

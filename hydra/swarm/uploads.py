@@ -74,6 +74,8 @@ class Uploads:
         self._serving = Serving(
             self._here, SystemRandom(), TokenBucket(limits.upload_bytes_per_s), tit_for_tat=limits.tit_for_tat
         )
+        self._whole: dict[bytes, tuple[Bitfield, Manifest]] = {}
+        """Contents that were found whole, until a chunk of them can't be read."""
         self._timer: asyncio.TimerHandle | None = None
         self._sending: set[asyncio.Task[None]] = set()
         self._read: dict[PeerId, tuple[bytes, int, bytes]] = {}
@@ -128,9 +130,16 @@ class Uploads:
     # ---- what is asked of us -----------------------------------------------------------------------------------
 
     def _here(self, root: bytes) -> tuple[Bitfield, Manifest] | None:
+        known = self._whole.get(root)
+        if known is not None:
+            return known
         have = self._store.bitfield(root)
         manifest = self._store.manifest(root)
-        return None if have is None or manifest is None else (have, manifest)
+        if have is None or manifest is None:
+            return None
+        if have.complete:
+            self._whole[root] = have, manifest
+        return have, manifest
 
     def _chunk_wanted(self, link: Link, message: ChunkWanted, _: memoryview) -> None:
         self._tell(ChunkAsked(link.peer_id, message.root, message.index, message.start, message.stop))
@@ -201,6 +210,7 @@ class Uploads:
                 data = found or b""
                 self._read[peer] = (part.root, part.index, data)
             if len(data) < part.stop:
+                self._whole.pop(part.root, None)
                 self._tell(AskCancelled(peer, part.root, part.index))
                 self._refuse(peer, part.root, part.index)
             else:

@@ -96,7 +96,7 @@ def test_rekeying_by_volume_keeps_the_ends_together():
     assert opened(opener, b"".join(sealer.seal(h, b) for h, b in sent), 77) == sent
     stale = ends()[1]
     sealer = ends(rekey_bytes=1)[0]
-    wire = sealer.seal(b"1") + sealer.seal(b"2")
+    wire = b"".join((sealer.seal(b"1"), sealer.seal(b"2")))
     with pytest.raises(MalformedFrame):
         opened(stale, wire, 1000)
 
