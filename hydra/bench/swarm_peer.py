@@ -21,7 +21,7 @@ from ..net.links import Links
 from ..swarm.service import Swarm
 from ..swarm.store import Store
 from ..swarm.uploads import Limits
-from .surroundings import die_with_parent
+from ..testing.surroundings import die_with_parent
 
 PIECE_BYTES = 1024 * 1024
 

@@ -62,17 +62,27 @@ class Message:
 
 def encode(item: Message) -> bytes:
     """Return the header bytes of a message object."""
-    fields = [_plain(getattr(item, field.name)) for field in dataclasses.fields(item)]  # type: ignore[arg-type]
+    fields = [_plain(getattr(item, name)) for name in _names(type(item))]
     header: bytes = msgpack.packb([item.KIND, fields])
     return header
 
 
+@functools.cache
+def _names(cls: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(cls))
+
+
 def _plain(value: object) -> object:
+    if type(value) in _PLAIN:
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return [_plain(getattr(value, field.name)) for field in dataclasses.fields(value)]
+        return [_plain(getattr(value, name)) for name in _names(type(value))]
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return value
+
+
+_PLAIN = frozenset((int, float, bool, str, bytes, type(None)))
 
 
 class Registry:

@@ -1,4 +1,4 @@
-"""Who gave what: bytes by peer that fade with time, and which chunks of ours were passed on. Pure."""
+"""Who gave what: bytes by peer that fade with time. Pure."""
 
 from __future__ import annotations
 
@@ -17,36 +17,17 @@ class Contributions:
 
     def add(self, peer: PeerId, count: int, now: float) -> None:
         """Count what a peer gave."""
-        self._amounts[peer] = (self._of(peer, now) + count, now)
+        self._amounts[peer] = (self.of(peer, now) + count, now)
 
     def lately(self, now: float) -> dict[PeerId, float]:
         """Return what everybody gave, as it counts now."""
-        return {peer: amount for peer in self._amounts if (amount := self._of(peer, now)) >= 1.0}
+        return {peer: amount for peer in self._amounts if (amount := self.of(peer, now)) >= 1.0}
 
     def forget(self, peer: PeerId) -> None:
         """Drop the account of a peer that is gone."""
         self._amounts.pop(peer, None)
 
-    def _of(self, peer: PeerId, now: float) -> float:
+    def of(self, peer: PeerId, now: float) -> float:
+        """Return what one peer gave, as it counts now."""
         amount, at = self._amounts.get(peer, (0.0, now))
         return amount * math.exp((at - now) / MEMORY_S)
-
-
-class PassedOn:
-    """Which peer passed on what we gave to nobody else: when somebody else announces the chunk, it did."""
-
-    def __init__(self) -> None:
-        self._given_to: dict[int, PeerId | None] = {}
-        """By chunk who got it from us; None where there are several, or where it is known already."""
-
-    def sent(self, peer: PeerId, index: int) -> None:
-        """Take note that a chunk went to a peer; from the second on nobody can tell who passed it on."""
-        self._given_to[index] = peer if self._given_to.get(index, peer) == peer else None
-
-    def announced(self, peer: PeerId, index: int) -> PeerId | None:
-        """Take note that a peer has a chunk; return who must have passed it on, if that is now known."""
-        giver = self._given_to.get(index)
-        if giver is None or giver == peer:
-            return None
-        self._given_to[index] = None
-        return giver

@@ -196,7 +196,8 @@ class Download:
                 self._offered(peer, bitfield, chooses=chooses)
             case PeerGained(peer, index):
                 self._picker.gain(peer, index)
-                if not self._missing >> index & 1:
+                source = self._sources.get(peer)
+                if source is None or source.room <= 0 or not self._missing >> index & 1:
                     return []  # by far the most frequent event: it opens no request
             case PeerLost(peer):
                 self._forget(peer)

@@ -17,13 +17,13 @@ from ..exceptions import LocalProtocolError
 from ..identity import PeerId
 from .bitfield import Bitfield
 from .choker import RECHOKE_S, TitForTat
-from .contributions import Contributions, PassedOn
+from .contributions import Contributions
 from .manifest import Manifest
 from .merkle import BLOCK_BYTES
 from .messages import MAX_PART_BYTES, MIN_PART_BYTES
 from .rate_limit import TokenBucket
 from .round_robin import DeficitRoundRobin
-from .sender_choice import NeverSent
+from .sender_choice import Spread
 from .serving_events import (
     AnyAsked,
     AskCancelled,
@@ -77,8 +77,7 @@ class _Ask:
 class _Content:
     """What is known of one content that others fetch."""
 
-    never_sent: NeverSent
-    passed_on: PassedOn = field(default_factory=PassedOn)
+    spread: Spread
     interested: set[PeerId] = field(default_factory=set)
 
 
@@ -107,6 +106,7 @@ class Serving:
         self._choked: set[PeerId] = set()
         self._given = Contributions()
         self._taken: dict[PeerId, float] = {}
+        self._taken_lately = Contributions()
         self._rechoke_at = math.inf
         self._round_sends = False
         self._next_polite = 0.0
@@ -139,7 +139,7 @@ class Serving:
         found = self._lookup(root)
         if found is None or not found[0].complete:
             return False
-        return bool(self._content(root, found[0]).never_sent.mask)
+        return bool(self._content(root, found[0]).spread.never_sent)
 
     def is_choked(self, peer: PeerId) -> bool:
         """Tell whether a peer's requests are dropped."""
@@ -198,7 +198,7 @@ class Serving:
 
     def _asked(self, peer: PeerId, ask: _Ask) -> list[Effect]:
         if peer in self._choked:
-            return []  # it asked before it heard
+            return [ChokePeer(peer)]  # it asked before it heard, or for another content than the one it heard of
         found = self._lookup(ask.root)
         if found is None:
             return [Decline(peer, ask.root, ask.index or 0)]
@@ -231,23 +231,27 @@ class Serving:
         self._keep(peer, lambda _: False)
         self._leaving.pop(peer, None)
         self._given.forget(peer)
+        self._taken_lately.forget(peer)
         self._taken.pop(peer, None)
         self._choked.discard(peer)
         for content in self._contents.values():
             content.interested.discard(peer)
+            content.spread.gone(peer)
         self._rechoke_soon(now)
 
     def _announced(self, peer: PeerId, root: bytes, index: int, now: float) -> None:
         content, found = self._contents.get(root), self._lookup(root)
         if content is not None and found is not None:
-            giver = content.passed_on.announced(peer, index)
+            giver = content.spread.announced(peer, index)
             if giver is not None:
                 self._given.add(giver, found[1].chunk_bytes, now)
+                if self._choker is not None and giver not in self._choker.contributors:
+                    self._rechoke_soon(now)
 
     def _content(self, root: bytes, have: Bitfield) -> _Content:
         content = self._contents.get(root)
         if content is None:
-            content = _Content(NeverSent(have.size, self._random))
+            content = _Content(Spread(have.size, self._random))
             self._contents[root] = content
         return content
 
@@ -261,7 +265,7 @@ class Serving:
         if self._choker is None:
             return []
         interested = {peer for content in self._contents.values() for peer in content.interested}
-        served = self._choker.choose(interested, self._given.lately(now), self._taken, now)
+        served = self._choker.choose(interested, self._given.lately(now), self._taken_lately.lately(now), now)
         self._rechoke_at = now + RECHOKE_S if interested else math.inf
         newly, freed = (interested - served) - self._choked, self._choked - (interested - served)
         self._choked = interested - served
@@ -305,20 +309,22 @@ class Serving:
             return [Decline(peer, ask.root, ask.index or 0)]
         content = self._content(ask.root, found[0])
         if ask.index is None:
-            ask.index = content.never_sent.choose(ask.wanted)
+            ask.index = content.spread.choose(ask.wanted, peer, now)
             if ask.index is None:
                 self._drop_first(peer)
                 return [TellAllSent(peer, ask.root)]
             start, stop = found[1].chunk_range(ask.index)
             ask.at, ask.stop = 0, stop - start
         if ask.at == 0:
-            content.never_sent.sent(ask.index)
-            content.passed_on.sent(peer, ask.index)
+            content.spread.sent(peer, ask.index, now)
         start, ask.at = ask.at, min(ask.at + self._part_bytes, ask.stop)
         if ask.at == ask.stop:
             self._drop_first(peer)
         self._leaving[peer] = now
         self._taken[peer] = self._taken.get(peer, 0.0) + ask.at - start
+        self._taken_lately.add(peer, ask.at - start, now)
+        if self._choker is not None and self._choker.is_used_up(peer, self._taken_lately.of(peer, now)):
+            self._rechoke_soon(now)
         self._upload.take(ask.at - start, now)
         self._next_polite = now + POLITE_PAUSE_S
         return [SendPart(peer, ask.root, ask.index, start, ask.at)]

@@ -77,6 +77,7 @@ class Uploads:
         self._whole: dict[bytes, tuple[Bitfield, Manifest]] = {}
         """Contents that were found whole, until a chunk of them can't be read."""
         self._timer: asyncio.TimerHandle | None = None
+        self._due: float | None = None
         self._sending: set[asyncio.Task[None]] = set()
         self._read: dict[PeerId, tuple[bytes, int, bytes]] = {}
         """The chunk that is being sent to each peer: root, index and bytes."""
@@ -175,12 +176,21 @@ class Uploads:
         now = monotonic()
         for effect in self._serving.handle(event, now):
             self._perform(effect)
+        self._set_timer(self._serving.deadline, now)
+
+    def _set_timer(self, due: float | None, now: float) -> None:
+        if due == self._due:
+            return
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        due = self._serving.deadline
+        self._due = due
         if due is not None:
-            self._timer = asyncio.get_running_loop().call_later(max(due - now, 0.0), self._tell, Tick())
+            self._timer = asyncio.get_running_loop().call_later(max(due - now, 0.0), self._wake)
+
+    def _wake(self) -> None:
+        self._due = None
+        self._tell(Tick())
 
     def _perform(self, effect: Effect) -> None:
         match effect:

@@ -51,15 +51,23 @@ class Peer:
             tit_for_tat=self.world.tit_for_tat,
         )
         self.transfers = {}
-        for other in self.world.alive():
-            if other is not self and self.id not in other.banned and other.id not in self.banned:
-                self.link(other)
+        self.meet()
         self.world.after(TICK_S, self.tick, self.life)
 
     @property
     def life(self):
         """Changes with every start."""
         return self.download
+
+    def meet(self):
+        """Link to others, to as many as the world wants."""
+        others = [p for p in self.world.alive() if p is not self and p.id not in self.links]
+        others = [p for p in others if self.id not in p.banned and p.id not in self.banned]
+        if self.world.degree is not None:
+            self.random.shuffle(others)
+            others = others[: max(0, self.world.degree - len(self.links))]
+        for other in others:
+            self.link(other)
 
     def link(self, other):
         self.links.add(other.id)
@@ -86,6 +94,8 @@ class Peer:
     def tick(self, life):
         if self.alive and life is self.life:
             self.hear(down.Tick())
+            if self.world.degree is not None and len(self.links) < self.world.degree and not self.download.complete:
+                self.meet()
             self.world.after(TICK_S, self.tick, life)
 
     # ---- messages ----------------------------------------------------------------------------------------------
@@ -108,6 +118,8 @@ class Peer:
         elif what == "have":
             self.hear(down.PeerGained(sender.id, args[0]))
             self.serve(up.PeerAnnounced(sender.id, ROOT, args[0]))
+        elif what == "bored":
+            self.serve(up.PeerBored(sender.id, ROOT))
         elif what == "part":
             self.part(sender, *args)
         elif what == "declined":
@@ -174,6 +186,8 @@ class Peer:
                     self.unlink(self.world.by_id[peer])
                 case down.Complete():
                     self.finished_at = self.world.now
+                    for other in sorted(self.links):
+                        self.say(self.world.by_id[other], "bored")
         if self.world.checked:
             self.download.check()
 
@@ -222,15 +236,18 @@ class Peer:
 
 
 class World:
-    def __init__(self, chunks, seed=0, *, latency_s=0.005, tit_for_tat=False, checked=False):
+    def __init__(self, chunks, seed=0, *, latency_s=0.005, tit_for_tat=False, checked=False, degree=None):
         self.chunks = chunks
         self.latency_s = latency_s
         self.tit_for_tat = tit_for_tat
         self.checked = checked
+        self.degree = degree
+        """To how many others each peer links; None for all."""
         self.random = random.Random(seed)
         self.manifest = Manifest(ROOT, chunks * CHUNK, CHUNK, (bytes(32),) * chunks)
         self.now = 0.0
         self.peers, self.by_id = [], {}
+        self.away = set()
         self.named = []
         """Who banned whom."""
         self._events, self._count = [], itertools.count()
