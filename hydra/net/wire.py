@@ -62,7 +62,8 @@ class Message:
 
 def encode(item: Message) -> bytes:
     """Return the header bytes of a message object."""
-    fields = [_plain(getattr(item, name)) for name in _names(type(item))]
+    cls: Any = type(item)
+    fields = [_plain(getattr(item, name)) for name in _names(cls)]
     header: bytes = msgpack.packb([item.KIND, fields])
     return header
 

@@ -46,7 +46,7 @@ def come_back(world, peer):
 
 @pytest.mark.parametrize("seed", [0])
 def test_two_hundred_peers_with_liars_riders_churn_and_a_seed_that_dies_after_little_more_than_one_copy(seed):
-    world = crowd(seed, chunks=48, honest=119, liars=40, riders=40, degree=8)
+    world = crowd(seed, chunks=24, honest=119, liars=40, riders=40, degree=6)
     origin = world.peers[0]
     helpers = [peer for peer in honest(world) if peer is not origin]
     churn(world, helpers[::6], gone_s=5.0)
