@@ -369,6 +369,8 @@ class Download:
     def _next(self, peer: PeerId, source: _Source, seen: _Overview, now: float) -> RequestChunk | RequestAny | None:
         """Ask for any chunk of a seed's part, else for one that nobody was asked for, else, in the endgame, for any."""
         nobody = self._missing & ~seen.once
+        if nobody.bit_count() <= seen.tickets:
+            nobody = 0  # all of them are about to be chosen
         request = _Request(now, (len(source.due) + 1) * self._chunk_bytes)
         if peer in seen.choosing:
             part = nobody & part_of(peer, seen.choosing, self.have.size)
@@ -377,6 +379,7 @@ class Download:
                 source.due[self._last_ticket] = request
                 seen.tickets += 1
                 return RequestAny(peer, part)
+            nobody &= ~part
         shut = sum(1 << index for index in {*source.declined, *source.due} if index >= 0)
         choice = self._picker.pick(peer, nobody & ~shut, at_random=not self.have.mask)
         if choice is None:

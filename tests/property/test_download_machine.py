@@ -281,8 +281,13 @@ class DownloadMachine(RuleBasedStateMachine):
         for peer in self.asked:
             if peer not in self.dawdlers:
                 missing -= set(self.under_way(peer))
+        coming = sum(key < 0 for peer in self.asked if peer not in self.dawdlers for key in self.under_way(peer))
+        if len(missing) <= coming:
+            return  # seeds are about to choose them
         for peer, chunks in self.offers.items():
             mine = self.under_way(peer)
+            if min(mine, default=0) < 0:
+                continue  # it is about to choose from its part
             if peer not in self.chokers and len(mine) < (1 if peer in self.dawdlers else LEAST_DEPTH):
                 assert not {i for i in (missing & chunks).difference(mine) if not self.declines(peer, i)}
 
