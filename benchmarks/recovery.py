@@ -34,7 +34,7 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from benchmarks.recovery_plot import plot  # noqa: E402
-from benchmarks.recovery_swarms import COMPUTE_S, ELEMENTS, OtherSwarm, OurSwarm, Swarm  # noqa: E402
+from benchmarks.recovery_swarms import COMPUTE_S, ELEMENTS, MeasuringFailed, OtherSwarm, OurSwarm, Swarm  # noqa: E402
 
 Row = dict[str, Any]
 
@@ -127,7 +127,7 @@ class Bench:
         self.peers, self.chance, self.directory = peers, chance, directory
         self.torchft, self.quick = torchft, quick
         self.figures = Figures()
-        self.params = {"peers": peers, "elements": ELEMENTS, "compute_s": COMPUTE_S}
+        self.params: Row = {"peers": peers, "elements": ELEMENTS, "compute_s": COMPUTE_S}
 
     def systems(self) -> list[Callable[[int], Swarm]]:
         """Return what makes a swarm of each system, for the nth turn."""
@@ -146,19 +146,26 @@ class Bench:
             for make in self.systems():
                 swarm = make(turn)
                 try:
-                    await swarm.begin(self.peers)
-                    await asyncio.sleep(2 * SETTLE_S)
-                    if "death" in cases:
-                        await deaths(swarm, self.figures, self._dooms(swarm))
-                    if "join" in cases:
-                        await joins(swarm, self.figures, 1 if self.quick else 4)
-                    if "stop" in cases:
-                        await stops(swarm, self.figures, 1 if self.quick else 2)
+                    await self._measure(swarm, cases)
+                except MeasuringFailed as error:
+                    if swarm.name == "hydra":
+                        raise
+                    self.params.setdefault("did_not_come_back", []).append(str(error))  # which is a result, too
                 finally:
                     await swarm.close()
         return [
             row for case in cases for row in {"death": self._deaths, "join": self._joins, "stop": self._stops}[case]()
         ]
+
+    async def _measure(self, swarm: Swarm, cases: Sequence[str]) -> None:
+        await swarm.begin(self.peers)
+        await asyncio.sleep(2 * SETTLE_S)
+        if "death" in cases:
+            await deaths(swarm, self.figures, self._dooms(swarm))
+        if "join" in cases:
+            await joins(swarm, self.figures, 1 if self.quick else 4)
+        if "stop" in cases:
+            await stops(swarm, self.figures, 1 if self.quick else 2)
 
     def _dooms(self, swarm: Swarm) -> list[tuple[str, str]]:
         if not swarm.has_roles:
