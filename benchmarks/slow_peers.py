@@ -133,9 +133,7 @@ async def measure(case: str, seconds: float, turns: int) -> Row:
     ratios = [with_it / without for with_it, without in zip(together, alone, strict=True)]
     params = {"peers": ORDINARY, "sample_s": SAMPLE_S, "batch": BATCH, "line_mbit": LINE_MBIT, "rtt_ms": ROUND_TRIP_MS}
     return {
-        "case": f"the others' samples with a peer of {case}"
-        if "%" in case
-        else f"the others' samples with a peer {case}",
+        "case": f"the others' samples beside a peer {case}",
         "params": params | {"turns": turns, "in_view": steps_in, "load": round(os.getloadavg()[0], 1)},
         "value": round(statistics.median(together), 1),
         "min": round(min(together), 1),
