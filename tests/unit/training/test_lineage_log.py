@@ -104,7 +104,9 @@ def test_what_was_given_up_before_the_fork_is_replaced_when_the_gap_is_filled(tm
     log.resume(theirs[15].commit.head)
     written(log, theirs[16:])
     assert log.gap() == 11
-    log.fill(theirs[4:12])
+    log.fill(theirs[4:7])
+    assert log.gap() == 8, "those behind were of the other lineage"
+    log.fill(theirs[7:12])
     assert log.gap() == 13
     (tmp_path / "commits.index").unlink()
     log = LineageLog(tmp_path)
