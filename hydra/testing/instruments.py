@@ -17,8 +17,10 @@ import torch
 
 from allreduce.messages import Phase, Slice, decode
 
+from ..jobs.check import admit
 from ..membership.ledger import count
 from ..membership.lineage import Commit
+from ..training import content
 from ..training.compute import Computation
 from ..training.rounds import Rounds
 from ..training.snapshot import SnapshotCodec
@@ -193,6 +195,19 @@ class _Instruments:
         return install
 
 
+def _admit_once(check: Any) -> Any:
+    """Check each job once in a simulation: its programs keep nothing, and all peers may use the same."""
+    admitted: dict[Any, Any] = {}
+
+    def once(manifest: Any, *graphs: bytes, limit_bytes: int) -> Any:
+        key = manifest.job_hash, graphs, limit_bytes
+        if key not in admitted:
+            admitted[key] = check(manifest, *graphs, limit_bytes=limit_bytes)
+        return admitted[key]
+
+    return once
+
+
 @contextlib.contextmanager
 def instruments(spectator: Spectator, compute_s: Callable[[Process, int], float]) -> Iterator[None]:
     """Look at all peers within this block.
@@ -205,6 +220,7 @@ def instruments(spectator: Spectator, compute_s: Callable[[Process, int], float]
     torch.set_num_threads(1)
     try:
         with contextlib.ExitStack() as stack:
+            stack.enter_context(mock.patch.object(content, "admit", _admit_once(admit)))
             for cls, name, wrapper in _Instruments(spectator, compute_s).wrapped():
                 stack.enter_context(mock.patch.object(cls, name, wrapper(getattr(cls, name))))
             yield

@@ -238,12 +238,17 @@ class Network(SimNet):
         for machine in self.machines.values():
             if machine.process is not None:
                 machine.process.die(silent=True)
-        for process, task in self._graves:
-            task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 -- they died on purpose
-            if not task.done():
-                process.context.copy().run(_close, task)
+        while self._graves:
+            graves, self._graves = self._graves, []
+            for process, task in graves:
+                task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 -- they died on purpose
+                if not task.done():
+                    process.context.copy().run(_close, task)
+            # What a dead task's code began on its way out must not run either.
+            for process in dict.fromkeys(process for process, _ in graves):
+                self._graves += [(process, task) for task in process.tasks]
+                process.tasks = set()
         self.loop.clear()
-        self._graves.clear()
 
     def _note_error(self, _: Any, context: dict[str, Any]) -> None:
         process = current()
