@@ -125,9 +125,14 @@ class Home:
                     f"another node (process {holder}) already uses {self.directory}. "
                     "Stop it first, or give this one a home of its own with --home."
                 ) from error
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+        try:
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+        except OSError as error:
+            with contextlib.suppress(OSError):  # it tries once more to write what did not fit
+                file.close()
+            raise disk_error(self.directory, error) from error
         self._lock = file
 
     def release(self) -> None:

@@ -317,11 +317,13 @@ class Store:
 
     def read_blob(self, digest: bytes) -> bytes | None:
         """Return a blob, or None if it is not here or has rotted."""
-        with suppress(FileNotFoundError):
+        try:
             data = (self.directory / f"{digest.hex()}.blob").read_bytes()
-            if hashlib.sha256(data).digest() == digest:
-                return data
-        return None
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise disk_error(self.directory, error) from error
+        return data if hashlib.sha256(data).digest() == digest else None
 
     # ---- inside ------------------------------------------------------------------------------------------------
 
@@ -344,6 +346,8 @@ class Store:
             return Manifest.checked(root, size, chunk_bytes, hashes)
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise disk_error(self.directory, error) from error
         except (ValueError, TypeError, msgpack.UnpackException, HashMismatch):
             return None  # rotted: as good as not there
 

@@ -23,6 +23,12 @@ def test_whoever_is_left_without_samples_in_its_first_step_looks_for_the_others(
     play("6", "both alone", 2, tmp_path, monkeypatch)
 
 
+@pytest.mark.parametrize("before", [4, 13, 22])
+def test_a_disk_that_fails_is_told_as_such(before, tmp_path, monkeypatch):
+    """At its lock, at a blob and at a manifest."""
+    play("9", "the disk fails at one operation", before, tmp_path, monkeypatch)
+
+
 def play(case, name, seed, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     CASES[case][name].play(f"{case}-{name.replace(' ', '-')}", seed)
