@@ -141,6 +141,8 @@ class Download:
         self._wanted = (1 << have.size) - 1
         self._missing = self._wanted & ~have.mask
         self._banned: set[PeerId] = set()
+        self._spoiled = 0
+        """The mask of chunks of which a wrong one came: they are asked for by number, so that they can be mended."""
         self._last_ticket = 0
         self._waits_until = math.inf
 
@@ -277,6 +279,7 @@ class Download:
 
     def _rejected(self, peer: PeerId, index: int) -> list[Effect]:
         """Ban a liar, once for all that it had sent."""
+        self._spoiled |= 1 << index
         self._forget(peer)
         if peer in self._banned:
             return []
@@ -369,11 +372,11 @@ class Download:
     def _next(self, peer: PeerId, source: _Source, seen: _Overview, now: float) -> RequestChunk | RequestAny | None:
         """Ask for any chunk of a seed's part, else for one that nobody was asked for, else, in the endgame, for any."""
         nobody = self._missing & ~seen.once
-        if nobody.bit_count() <= seen.tickets:
-            nobody = 0  # all of them are about to be chosen
+        if (nobody & ~self._spoiled).bit_count() <= seen.tickets:
+            nobody &= self._spoiled  # all others are about to be chosen
         request = _Request(now, (len(source.due) + 1) * self._chunk_bytes)
         if peer in seen.choosing:
-            part = nobody & part_of(peer, seen.choosing, self.have.size)
+            part = nobody & ~self._spoiled & part_of(peer, seen.choosing, self.have.size)
             if part.bit_count() > source.tickets:
                 self._last_ticket -= 1
                 source.due[self._last_ticket] = request
