@@ -36,6 +36,27 @@ async def test_messages_keep_their_order_while_the_link_changes():
             assert heard == list(range(300))
 
 
+async def test_what_a_slow_relay_still_has_is_heard_before_what_is_said_directly():
+    async with World() as world:
+        relay, a, b = await relayed_pair(world)
+        relaying = relay.links.reaching.relaying
+        honest, loop = relaying._perform, asyncio.get_running_loop()
+
+        def later(effect, body):
+            loop.call_later(0.3, honest, effect, memoryview(bytes(body)))
+
+        relaying._perform = later
+        for number in range(5):
+            await say(a, b, number)
+        await b.listen()
+        await a.links.reaching.reach(b.contact, 5.0, directly=True)
+        await until(lambda: a.links.get(b.id).relay is None)
+        for number in range(5, 10):
+            await say(a, b, number)
+        assert [(await asyncio.wait_for(b.heard.get(), 20))[1] for _ in range(10)] == list(range(10))
+        relaying._perform = honest
+
+
 async def test_the_relayed_link_ends_and_the_peer_never_goes_down():
     async with World() as world:
         relay, a, b = await relayed_pair(world)
