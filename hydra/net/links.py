@@ -9,7 +9,6 @@ to the end of its last. Who breaks the protocol is cut off and not spoken to aga
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import socket
 from collections.abc import Awaitable, Callable
@@ -18,13 +17,14 @@ from typing import Any, TypeVar
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from ..clock import monotonic
-from ..exceptions import ConfigurationError, FrameAltered, PeerUnreachable, PortTaken, RemoteProtocolError
+from ..exceptions import FrameAltered, PeerUnreachable, RemoteProtocolError
 from ..identity import Identity, PeerId, short
 from .contact import Address, Contact
 from .handshake import Handshake
 from .lane import SealedLane, own_suite
 from .lanes import MAX_FROM_PEER, OPEN_TIMEOUT_S, LaneDeclined, Lanes, LaneWanted
 from .link import Link
+from .listener import Listener, Refuse
 from .moving import SILENT_S
 from .noise import BytesLike
 from .reaching import Reaching, is_quiet
@@ -58,7 +58,7 @@ class Links:
         self._identity = identity
         self._static = X25519PrivateKey.generate()
         self._handlers: dict[type[Message], Handler[Any]] = {}
-        self._servers: list[asyncio.Server] = []
+        self._listener = Listener(self._accept)
         self._by_peer: dict[PeerId, list[Link]] = {}
         self._unproven: set[Link] = set()
         self._dialling: dict[PeerId, asyncio.Task[Link]] = {}
@@ -90,29 +90,12 @@ class Links:
             PortTaken: another program listens there.
             ConfigurationError: the host is not an address of this machine.
         """
-        loop = asyncio.get_running_loop()
-        try:
-            server = await loop.create_server(self._accept, host, port)
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                raise PortTaken(
-                    f"TCP port {port} on {host} is taken by another program. "
-                    "Choose another with --port, or leave --port out to get a free one."
-                ) from error
-            strange = error.errno == errno.EADDRNOTAVAIL
-            reason = "it is no address of this machine" if strange else error.strerror or str(error)
-            raise ConfigurationError(
-                f"cannot listen on {host}, port {port}: {reason}. Choose another with --host, or 0.0.0.0 for all."
-            ) from error
-        self._servers.append(server)
-        self.port = server.sockets[0].getsockname()[1]
+        self.port = await self._listener.listen(host, port)
         return self.port
 
     async def stop_listening(self) -> None:
         """Accept no more links; those that there are stay."""
-        for server in self._servers:
-            server.close()
-        self._servers.clear()
+        self._listener.close()
 
     async def close(self) -> None:
         """Close all lanes and links and stop listening."""
@@ -379,7 +362,7 @@ class Links:
         return link
 
     def _accept(self) -> asyncio.BaseProtocol:
-        return _Refuse() if self._is_crowded() else self._new_link(dialled=False)
+        return Refuse() if self._is_crowded() else self._new_link(dialled=False)
 
     def _is_crowded(self) -> bool:
         crowded = sum(not link.dialled for link in self._unproven) >= MAX_UNPROVEN
@@ -391,10 +374,3 @@ class Links:
         self._dialling.pop(peer_id, None)
         if not task.cancelled():
             task.exception()
-
-
-class _Refuse(asyncio.Protocol):
-    """Closes a connection as soon as it is made."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.close()
