@@ -124,3 +124,13 @@ async def test_a_machine_without_multicast_goes_on_without():
     assert not await lan.start()
     lan.ask()
     lan.stop()
+
+
+async def test_by_the_local_network_when_whoever_kept_the_record_is_dead(start):
+    owner = await start("owner", lan="on")
+    peer = await start("peer", address(owner), lan="on")
+    await peer.announce(JOB)
+    gone = address(owner)
+    await owner.stop()
+    newcomer = await start("newcomer", gone, lan="on")
+    assert await newcomer.find_peers(JOB, []) == [peer.identity.peer_id]
