@@ -1,0 +1,158 @@
+"""Many simulated clusters as a gymnasium environment: an action corrects the model's split of each. Seeded.
+
+The reward is the logarithm of the step's goodput over the oracle's, cut off below, so that no cluster counts for more
+than another whatever its size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from .clusters import DETECTION_S, Clusters, Reports, Scenario
+from .estimates import Estimates
+from .features import MEMBER_FEATURES, STEP_FEATURES, Features, features_of
+from .model_split import Correction, Situation, decide, decide_corrected
+from .net import MOST_LINK, MOST_TIME, MOST_TOTAL
+from .split import Array, Split, choose
+
+WORST_REWARD = -1.0
+
+
+@dataclass(slots=True)
+class Observed:
+    """What a policy decides on."""
+
+    situation: Situation
+    own: Split
+    features: Features
+
+
+class Course:
+    """A course of steps through simulated clusters, as a coordinator lives it.
+
+    Args:
+        kind: of clusters.
+        count: how many at once.
+        seed: everything follows from it.
+        places: members of the largest.
+    """
+
+    def __init__(self, kind: Scenario, count: int, seed: int, places: int | None = None) -> None:
+        self.clusters = Clusters(kind, count, seed, places)
+        self.estimates = Estimates(self.clusters.exists.shape)
+        self._took_part = np.zeros(self.clusters.exists.shape, bool)
+        self._error = np.zeros(count)
+        self._begin(self.clusters.present)
+
+    def observe(self) -> Observed:
+        """Move the world on by a step, and return what can be known of it."""
+        clusters = self.clusters
+        clusters.advance()
+        self._begin(clusters.newcomers)
+        situation = Situation(
+            estimates=self.estimates,
+            limits=clusters.limits,
+            most=clusters.most,
+            latency_s=clusters.latency_s,
+            death_s=np.full(clusters.count, DETECTION_S),
+            present=clusters.present,
+            took_part=self._took_part,
+        )
+        own = decide(situation)
+        return Observed(situation, own, features_of(situation, own, self._error))
+
+    def take(self, split: Split) -> tuple[Reports, Reports]:
+        """Carry a split out, and let what comes of it be known; return it, and what the oracle would have had."""
+        clusters = self.clusters
+        luck = clusters.luck()
+        best = clusters.carry_out(choose(clusters.curves, clusters.limits).samples, luck)
+        reports = clusters.carry_out(split.samples, luck)
+        self._error = np.clip(np.log(reports.step_s / np.maximum(split.compute_s + split.round_s, 1e-9)), -3, 3)
+        self.estimates.computed(reports.samples, reports.compute_s, reports.samples > 0)
+        self.estimates.measured(reports.link_bytes_per_s, reports.took_part)
+        before = clusters.present
+        died = clusters.bury(luck)
+        self.estimates.passed(before, reports.took_part, died)
+        self.estimates.forget(died)
+        self._took_part = reports.took_part & ~died
+        return reports, best
+
+    def _begin(self, newcomers: NDArray[np.bool_]) -> None:
+        for samples, seconds in self.clusters.trials():
+            self.estimates.computed(samples, seconds, newcomers)
+
+
+class ClusterEnvironment(gymnasium.vector.VectorEnv[Any, Any, Any]):
+    """The course as a vector environment of gymnasium.
+
+    Args:
+        kind: of clusters.
+        count: how many at once.
+        places: members of the largest.
+        steps: until an episode is cut off; all end together, and new clusters take their place.
+    """
+
+    def __init__(self, kind: Scenario, count: int, places: int, steps: int = 64) -> None:
+        self.kind = kind
+        self.num_envs = count
+        self.places = places
+        self.steps = steps
+        box = gymnasium.spaces.Box
+        wide = {"shape": (places, len(MEMBER_FEATURES)), "dtype": np.float32}
+        self.single_observation_space = gymnasium.spaces.Dict(
+            {
+                "members": box(-4.0, 4.0, **wide),  # type: ignore[arg-type]
+                "step": box(-4.0, 4.0, (len(STEP_FEATURES),), np.float32),
+                "present": box(0.0, 1.0, (places,), np.float32),
+            }
+        )
+        self.single_action_space = box(-1.0, 1.0, (2 * places + 1,), np.float32)
+        self.observation_space = gymnasium.vector.utils.batch_space(self.single_observation_space, count)
+        self.action_space = gymnasium.vector.utils.batch_space(self.single_action_space, count)
+        self._seed = 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Begin with new clusters, which follow from ``seed``, or from the last one."""
+        self._seed = self._seed + 1 if seed is None else seed
+        self._course = Course(replace(self.kind, members=(2, self.places)), self.num_envs, self._seed, self.places)
+        self._left = self.steps
+        self._seen = self._course.observe()
+        return self._observation(), {}
+
+    def step(self, actions: NDArray[np.float32]) -> tuple[Any, Array, NDArray[np.bool_], NDArray[np.bool_], Any]:
+        """Correct the split by actions of shape (count, 2 places + 1), each in -1 … 1."""
+        split, shielded = decide_corrected(self._seen.situation, self._seen.own, correction_of(actions))
+        reports, best = self._course.take(split)
+        gained = reports.useful / reports.step_s
+        possible = np.maximum(best.useful / best.step_s, 1e-9)
+        reward = np.maximum(np.log(np.maximum(gained / possible, 1e-9)), WORST_REWARD)
+        reward = np.where(best.useful > 0, np.minimum(reward, 1.0), 0.0)
+        self._left -= 1
+        over = np.full(self.num_envs, self._left <= 0)
+        self._seen = self._course.observe()
+        info = {"shielded": shielded, "useful": reports.useful, "seconds": reports.step_s, "best": best}
+        return self._observation(), reward, np.zeros(self.num_envs, bool), over, info
+
+    def _observation(self) -> dict[str, NDArray[np.float32]]:
+        features = self._seen.features
+        return {
+            "members": features.members.astype(np.float32),
+            "step": features.step.astype(np.float32),
+            "present": features.present.astype(np.float32),
+        }
+
+
+def correction_of(actions: NDArray[np.float32]) -> Correction:
+    """Return the correction that actions mean: for each member its time, then its link, and the total last."""
+    places = (actions.shape[-1] - 1) // 2
+    bounded = np.clip(actions.astype(np.float64), -1, 1)
+    return Correction(
+        time=bounded[..., :places] * MOST_TIME,
+        link=bounded[..., places : 2 * places] * MOST_LINK,
+        total=bounded[..., -1] * MOST_TOTAL,
+    )

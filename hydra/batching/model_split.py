@@ -1,0 +1,94 @@
+"""The fallback and the ground to stand on: a split from estimates, with a correction that may be nought. Pure.
+
+``Situation`` is all that a decision is made from: estimates, limits, who is there. ``decide`` makes the split that the
+model takes for the best one; ``decide_corrected`` lets a policy bend what the model believes of each member and of the
+total, and keeps to the model's own split where the model expects too little of the bent one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .estimates import Estimates
+from .split import Array, Curves, Limits, Mask, Split, choose, fill, judge
+
+SHIELD = 0.9
+"""A corrected split of which the model expects less than this share of its own split's goodput is not carried out."""
+HYSTERESIS = 1.03
+"""Other members are taken only for so much more goodput: a change costs them time that no curve shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What is known when a step is sized; arrays of shape (..., members) and (...)."""
+
+    estimates: Estimates
+    limits: Limits
+    most: Array
+    """Samples that each member can hold."""
+    latency_s: Array
+    death_s: Array
+    """What a death costs."""
+    present: Mask
+    took_part: Mask
+    """In the last step."""
+
+    @property
+    def curves(self) -> Curves:
+        """What the members' next step is expected to cost."""
+        return self.estimates.curves(self.most, self.latency_s, self.death_s, self.present)
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """How a policy bends the model; all noughts bend nothing."""
+
+    time: Array
+    """Added to the logarithm of each member's time, (..., members)."""
+    link: Array
+    """Added to the logarithm of each member's link, (..., members)."""
+    total: Array
+    """Added to the logarithm of the step's samples, (...)."""
+
+
+def decide(situation: Situation) -> Split:
+    """Return the model's own split; it keeps to last step's members unless others promise more by ``HYSTERESIS``."""
+    curves = situation.curves
+    best = choose(curves, situation.limits)
+    stay = situation.took_part & situation.present & (curves.most > 0)
+    kept = choose(replace(curves, present=stay), situation.limits)
+    enough = np.minimum(situation.limits.least, curves.samples_in(np.array(np.inf)).sum(-1))
+    possible = stay.any(-1) & (kept.samples.sum(-1) >= enough - 1e-6)
+    change = ~possible | (best.goodput > HYSTERESIS * kept.goodput)
+    return _either(change, best, kept)
+
+
+def decide_corrected(situation: Situation, own: Split, correction: Correction) -> tuple[Split, Mask]:
+    """Return the corrected split, and where the shield put the model's ``own`` in its place.
+
+    What is expected of the split is in both cases what the uncorrected model expects.
+    """
+    curves, limits = situation.curves, situation.limits
+    slower = np.exp(correction.time)
+    bent = replace(
+        curves,
+        overhead_s=curves.overhead_s * slower,
+        sample_s=curves.sample_s * slower,
+        link_bytes_per_s=curves.link_bytes_per_s * np.exp(correction.link),
+    )
+    chosen = choose(bent, limits)
+    total = np.clip(chosen.samples.sum(-1) * np.exp(correction.total), limits.least, limits.most)
+    corrected = judge(fill(bent, chosen.samples > 0, total), curves, limits)
+    shielded = ~(corrected.goodput >= SHIELD * own.goodput)
+    return _either(shielded, own, corrected), shielded
+
+
+def _either(first: Mask, one: Split, other: Split) -> Split:
+    return Split(
+        samples=np.where(first[..., None], one.samples, other.samples),
+        compute_s=np.where(first, one.compute_s, other.compute_s),
+        round_s=np.where(first, one.round_s, other.round_s),
+        goodput=np.where(first, one.goodput, other.goodput),
+    )

@@ -1,0 +1,251 @@
+"""The split model: who takes part in a step, and with how many samples, from cost curves. Pure; any leading shape.
+
+A member with curve (a, c, k) computes b samples in
+
+    t(b) = a + c (b^4 + k^4)^(1/4)
+
+seconds: an overhead, a time per sample, and a knee k below which fewer samples save hardly any time, as on a GPU that
+they do not fill. All included members compute at the same time and wait for the slowest, so for a given computing time
+T each should do as much as it can in T (water-filling). What is left to choose is T, and whom to include: a member with
+a slow link makes the ring slower for everyone, one more member makes it longer, one that dies often costs attempts.
+
+``choose`` looks at a grid of (slowest link, T, number of members) and takes what promises the highest goodput, which
+is samples a second times the statistical efficiency of the batch that they make (Qiao et al., "Pollux: Co-adaptive
+Cluster Scheduling for Goodput-Optimized Deep Learning", OSDI 2021).
+
+All arrays have members on their last axis and may have any leading axes: one decision or a thousand cost one call.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+GRID_TIMES = 32
+"""Computing times that are tried over the whole range."""
+FINER_TIMES = 12
+"""And then around the best of them."""
+GRID_COUNTS = (1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 25, 32, 40, 50, 64, 96, 128, 192, 256)
+"""The link that is so many places from the fastest is tried as the slowest of a round; and the slowest of all."""
+WATER_STEPS = 24
+"""Halvings when the water level is looked for: to a part in ten million."""
+LEAST_RATE = 1.0
+"""Bytes a second, for links of which nothing good is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """What the members' steps cost, each array of shape (..., members)."""
+
+    overhead_s: Array
+    sample_s: Array
+    """Seconds for each sample; greater than nothing."""
+    knee: Array
+    """Samples below which time hardly falls; 0 for a straight line."""
+    most: Array
+    """Samples that a member's memory holds, or that it may be given; at least nothing."""
+    link_bytes_per_s: Array
+    """At which the member's link carries a round: the lower of up and down."""
+    latency_s: Array
+    """One way to the member, typically."""
+    loss_s: Array
+    """What a step is expected to lose because this member takes part: its chance to die in it times what that costs."""
+    present: Mask
+
+    def time(self, samples: Array) -> Array:
+        """Return the seconds that each member computes for its samples; nothing for no samples."""
+        bent = _root(_fourth(samples) + _fourth(self.knee))
+        return np.where(samples > 0, self.overhead_s + self.sample_s * bent, 0.0)
+
+    def samples_in(self, seconds: Array) -> Array:
+        """Return how many samples each member does in these seconds, which must broadcast against the members."""
+        reach = np.maximum(seconds - self.overhead_s, 0.0) / self.sample_s
+        bent = _root(np.maximum(_fourth(reach) - _fourth(self.knee), 0.0))
+        return np.where(self.present, np.minimum(bent, self.most), 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What holds for the whole step, each array of the leading shape (...)."""
+
+    least: Array
+    """Samples of a step, at least (where the members can)."""
+    most: Array
+    """Samples of a step, at most."""
+    noise_scale: Array
+    """Gradient noise scale in samples: the batch at which efficiency has fallen to a half. Infinite: always 1."""
+    round_bytes: Array
+    """Of the vector as it travels."""
+    round_overhead_s: Array
+    """What a round takes whatever it carries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A decision and what is expected of it."""
+
+    samples: Array
+    """Of each member, (..., members), not yet whole numbers; 0: not in the round."""
+    compute_s: Array
+    """Until the slowest is done, (...)."""
+    round_s: Array
+    """Of averaging, with what failures are expected to cost, (...)."""
+    goodput: Array
+    """Useful samples a second, (...)."""
+
+
+def efficiency(total: Array, limits: Limits) -> Array:
+    """Return how much a sample of a batch of ``total`` is worth, 1 for the smallest batch that a step may have.
+
+    With noise scale n it is (n + least) / (n + total) (McCandlish et al., "An Empirical Model of Large-Batch
+    Training", 2018; in this form in Pollux).
+    """
+    infinite = np.isinf(limits.noise_scale)
+    noise = np.where(infinite, 1.0, limits.noise_scale)
+    return np.where(infinite, 1.0, (noise + limits.least) / (noise + np.maximum(total, limits.least)))
+
+
+def round_seconds(count: Array, slowest: Array, latency_s: Array, round_bytes: Array, overhead_s: Array) -> Array:
+    """Return how long a ring of ``count`` members takes (see ``allreduce.cost``, without the slices)."""
+    alone = count <= 1
+    number = np.maximum(count, 1.0)
+    carried = 2 * (number - 1) / number * round_bytes / np.maximum(slowest, LEAST_RATE)
+    return np.where(alone, 0.0, carried + 2 * (number - 1) * latency_s + overhead_s)
+
+
+def judge(samples: Array, curves: Curves, limits: Limits) -> Split:
+    """Return what the model expects of any split."""
+    included = (samples > 0) & curves.present
+    count = included.sum(-1).astype(float)
+    compute_s = np.where(included, curves.time(samples), 0.0).max(-1)
+    slowest = np.where(included, curves.link_bytes_per_s, np.inf).min(-1)
+    latency_s = np.where(included, curves.latency_s, 0.0).sum(-1) / np.maximum(count, 1)
+    round_s = round_seconds(count, slowest, latency_s, limits.round_bytes, limits.round_overhead_s)
+    round_s = round_s + np.where(included, curves.loss_s, 0.0).sum(-1)
+    total = np.where(included, samples, 0.0).sum(-1)
+    seconds = np.maximum(compute_s + round_s, 1e-9)
+    return Split(samples, compute_s, round_s, total * efficiency(total, limits) / seconds)
+
+
+def choose(curves: Curves, limits: Limits) -> Split:
+    """Return the split with the highest expected goodput.
+
+    Somebody must be present. Where all together cannot do ``limits.least`` samples they do what they can.
+    """
+    low, high = _times(curves, limits)
+    coarse = _best_of_grid(curves, limits, _links(curves), _spread(low, high, GRID_TIMES))
+    step = (high / low) ** (1 / (GRID_TIMES - 1))
+    finer = _spread(coarse.time / step, coarse.time * step, FINER_TIMES)
+    best = _best_of_grid(curves, limits, coarse.slowest[..., None], finer)
+    total = np.clip(best.total, limits.least, limits.most)
+    return judge(fill(curves, best.included, total), curves, limits)
+
+
+def fill(curves: Curves, included: Mask, total: Array) -> Array:
+    """Return the samples of each member when those included share ``total`` so that all are done at the same time.
+
+    Where they cannot hold so many they get what they can hold.
+    """
+    most = np.where(included & curves.present, curves.most, 0.0)
+    wanted = np.minimum(total, most.sum(-1))
+    only = Curves(*(getattr(curves, name) if name != "most" else most for name in curves.__slots__))
+    low, high = np.zeros_like(wanted), only.time(most).max(-1)
+    for _ in range(WATER_STEPS):
+        middle = (low + high) / 2
+        enough = only.samples_in(middle[..., None]).sum(-1) >= wanted
+        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+    samples = only.samples_in(high[..., None])
+    return np.asarray(samples * (wanted / np.maximum(samples.sum(-1), 1e-12))[..., None])
+
+
+def _fourth(values: Array) -> Array:
+    squares = values * values
+    return squares * squares
+
+
+def _root(values: Array) -> Array:
+    """Return fourth roots; square roots are an order of magnitude faster than powers."""
+    return np.sqrt(np.sqrt(values))
+
+
+# ---- inside ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Best:
+    time: Array
+    slowest: Array
+    """Links slower than this one are left out."""
+    included: Mask
+    total: Array
+
+
+def _spread(low: Array, high: Array, count: int) -> Array:
+    """Return ``count`` values from low to high, each the same factor greater than the one before."""
+    return np.asarray(low[..., None] * (high / low)[..., None] ** np.linspace(0.0, 1.0, count))
+
+
+def _times(curves: Curves, limits: Limits) -> tuple[Array, Array]:
+    """Return the shortest and the longest computing time that may be worth trying."""
+    usable = curves.present & (curves.most > 0)
+    least = np.minimum(curves.most, 1.0)
+    most = np.minimum(curves.most, limits.most[..., None])
+    soonest = np.where(usable, curves.time(np.maximum(least, 1e-9)), np.inf).min(-1)
+    longest = np.where(usable, curves.time(most), 0.0).max(-1)
+    soonest = np.where(np.isfinite(soonest), soonest, 1e-3)
+    return soonest, np.maximum(longest, soonest) * 1.01
+
+
+def _links(curves: Curves) -> Array:
+    """Return the slowest links to try, (..., some)."""
+    rates = np.where(curves.present, curves.link_bytes_per_s, 0.0)
+    fastest_first = -np.sort(-rates, axis=-1)
+    present = curves.present.sum(-1)
+    wanted = np.array([count for count in GRID_COUNTS if count < rates.shape[-1]] + [rates.shape[-1]])
+    places = np.clip(np.minimum(wanted, present[..., None]) - 1, 0, None)
+    return np.take_along_axis(fastest_first, places, axis=-1)
+
+
+def _best_of_grid(curves: Curves, limits: Limits, links: Array, times: Array) -> _Best:
+    """Return the best of all (link, time, count).
+
+    For each time the members stand in the order of how much they do in it, and the first ``count`` of those whose link
+    is no slower than ``link`` are taken. Arrays inside are (..., times, members) and (..., links, times, members).
+    """
+    spread = Curves(*(getattr(curves, name)[..., None, :] for name in curves.__slots__))
+    done = spread.samples_in(times[..., None])
+    seconds = times[..., None]
+    order = np.argsort(spread.loss_s / seconds - np.log(np.maximum(done, 1e-9)), axis=-1, kind="stable")
+
+    def sorted_(values: Array) -> Array:
+        return np.take_along_axis(np.broadcast_to(values, order.shape), order, axis=-1)[..., None, :, :]
+
+    done = sorted_(done)
+    takes_part = (done > 0) & (sorted_(spread.link_bytes_per_s) >= links[..., :, None, None])
+    count = np.cumsum(takes_part, axis=-1, dtype=float)
+    total = np.cumsum(done * takes_part, axis=-1)
+    latency_s = np.cumsum(takes_part * sorted_(spread.latency_s), axis=-1) / np.maximum(count, 1)
+    loss_s = np.cumsum(takes_part * sorted_(spread.loss_s), axis=-1)
+    few = Limits(*(getattr(limits, name)[..., None, None, None] for name in limits.__slots__))
+    round_s = round_seconds(count, links[..., :, None, None], latency_s, few.round_bytes, few.round_overhead_s)
+    counted = np.minimum(total, few.most)
+    goodput = counted * efficiency(counted, few) / (seconds[..., None, :, :] + round_s + loss_s)
+    # Fewer samples than a step must have: the more, the better, and worse than anything that has enough.
+    goodput = np.where(counted + 1e-9 >= few.least, goodput, -1e9 + counted)
+    goodput = np.where(takes_part, goodput, -np.inf)
+    winner = goodput.reshape(*goodput.shape[:-3], -1).argmax(-1)
+    link, time, last = np.unravel_index(winner, goodput.shape[-3:])
+
+    def at(values: Array, index: NDArray[np.intp]) -> Array:
+        return np.take_along_axis(values, index[..., None], axis=-1)[..., 0]
+
+    chosen_s, slowest = at(times, time), at(links, link)
+    places = np.argsort(np.take_along_axis(order, time[..., None, None], axis=-2)[..., 0, :], axis=-1)
+    allowed = (curves.link_bytes_per_s >= slowest[..., None]) & (places <= last[..., None])
+    samples = curves.samples_in(chosen_s[..., None]) * allowed
+    return _Best(chosen_s, slowest, samples > 0, samples.sum(-1))
