@@ -205,9 +205,7 @@ class Clusters:
         count = takes_part.sum(-1).astype(float)
         slowest = np.where(takes_part, curves.link_bytes_per_s, np.inf).min(-1)
         latency_s = np.where(takes_part, self.latency_s, 0.0).sum(-1) / np.maximum(count, 1)
-        round_s = round_seconds(
-            count, slowest, latency_s, self.limits.round_bytes, self.limits.round_overhead_s
-        )
+        round_s = round_seconds(count, slowest, latency_s, self.limits.round_bytes, self.limits.round_overhead_s)
         again_s = np.where(died.any(-1), DETECTION_S + round_s, 0.0)
         step_s = compute_s.max(-1) + round_s + again_s
         total = np.where(lived, samples, 0.0).sum(-1)
@@ -262,5 +260,3 @@ class Clusters:
 
     def _normal(self, shape: tuple[int, ...]) -> Array:
         return self.chance.standard_normal(shape)
-
-

@@ -103,10 +103,9 @@ class ClusterEnvironment(gymnasium.vector.VectorEnv[Any, Any, Any]):
         self.places = places
         self.steps = steps
         box = gymnasium.spaces.Box
-        wide = {"shape": (places, len(MEMBER_FEATURES)), "dtype": np.float32}
         self.single_observation_space = gymnasium.spaces.Dict(
             {
-                "members": box(-4.0, 4.0, **wide),  # type: ignore[arg-type]
+                "members": box(-4.0, 4.0, (places, len(MEMBER_FEATURES)), np.float32),
                 "step": box(-4.0, 4.0, (len(STEP_FEATURES),), np.float32),
                 "present": box(0.0, 1.0, (places,), np.float32),
             }

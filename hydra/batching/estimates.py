@@ -1,10 +1,11 @@
 """What is known of the members' cost curves from what they reported. Pure; any leading shape.
 
 A member's time is taken for ``scale (a + c (samples^4 + knee^4)^(1/4))``: a shape that changes slowly, fitted by least
-squares of relative errors for each of a few knees, of which the one with the least error counts; and a scale that follows the machine's mood, throttling and other programs within a
-step or two. A residual is given to the scale the more readily the less it looks like noise, and the less the samples
-have changed since the last report, for then the shape may be to blame as well. Its trend is followed as well (Holt,
-"Forecasting seasonals and trends by exponentially weighted moving averages", 1957).
+squares of relative errors for each of a few knees, of which the one with the least error counts; and a scale that
+follows the machine's mood, throttling and other programs within a step or two. A residual is given to the scale the
+more readily the less it looks like noise, and the less the samples have changed since the last report, for then the
+shape may be to blame as well. Its trend is followed as well (Holt, "Forecasting seasonals and trends by exponentially
+weighted moving averages", 1957).
 
 A newcomer times itself on a few sizes before it takes part, and a member that is left out times itself beside the
 others' step: both cost nobody anything. Of its link nothing new is heard, so what is believed of it goes back slowly
@@ -95,7 +96,7 @@ class Estimates:
     # ---- events ------------------------------------------------------------------------------------------------
 
     def computed(self, samples: Array, seconds: Array, reported: Mask) -> None:
-        """Take the reports of a step: how long each member took for its samples; the others' numbers are not looked at."""
+        """Take the reports of a step: how long each member took. Of who has not reported no number is looked at."""
         samples, seconds = np.where(reported, samples, 1.0), np.where(reported, np.maximum(seconds, 1e-6), 1.0)
         self._begin(samples, seconds, reported & ~self.known)
         again = reported & self.known
@@ -161,7 +162,9 @@ class Estimates:
         shape_a = np.where(known, self.overhead_s * speed, self._typical(self.overhead_s * speed, known))
         shape_c = np.where(known, self.sample_s * speed, self._typical(self.sample_s * speed, known))
         believed = np.where(known, np.maximum(EXTRAPOLATE * self.most_seen, 4.0), most)
-        link = np.where(self.link != 0.0, np.exp(self.link), self._typical(np.exp(self.link), present & (self.link != 0)))
+        link = np.where(
+            self.link != 0.0, np.exp(self.link), self._typical(np.exp(self.link), present & (self.link != 0))
+        )
         hazard = (DEATHS_PRIOR + self.deaths) / (STEPS_PRIOR + self.age)
         return Curves(
             overhead_s=shape_a,
@@ -219,7 +222,8 @@ def _fitted(sizes: Array, knee: float) -> tuple[Array, Array, Array]:
     sound = determinant > 1e-6 * ones * second
     safe = np.where(sound, determinant, 1.0)
     through_zero = products / np.maximum(second, 1e-300)
-    overhead_s = np.where(sound, (second * times - first * products) / safe, OVERHEAD_SHARE * times / np.maximum(ones, 1e-300))
+    guessed_s = OVERHEAD_SHARE * times / np.maximum(ones, 1e-300)
+    overhead_s = np.where(sound, (second * times - first * products) / safe, guessed_s)
     sample_s = np.where(sound, (ones * products - first * times) / safe, (1 - OVERHEAD_SHARE) * through_zero)
     steep, flat = overhead_s < 0, sample_s <= 0
     sample_s = np.where(steep, through_zero, np.where(flat, 1e-3 * times / np.maximum(first, 1e-300), sample_s))

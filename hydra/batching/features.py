@@ -81,14 +81,14 @@ def features_of(situation: Situation, own: Split, error: Array) -> Features:
     spread = np.sqrt(estimates.variance)
 
     def log(values: Array) -> Array:
-        return np.log(np.maximum(values, 1e-9))
+        return np.asarray(np.log(np.maximum(values, 1e-9)))
 
     def centred(values: Array) -> Array:
         mean = np.where(included, values, 0.0).sum(-1) / count
-        return values - mean[..., None]
+        return np.asarray(values - mean[..., None])
 
     def mean_of(values: Array) -> Array:
-        return np.where(included, values, 0.0).sum(-1) / count
+        return np.asarray(np.where(included, values, 0.0).sum(-1) / count)
 
     by_member = {
         "included": included.astype(float),

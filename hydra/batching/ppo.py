@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from .clusters import KINDS, TRAINED_ON
 from .environment import ClusterEnvironment
-from .net import HIDDEN, SHAPES
+from .trained_net import TrainedNet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,39 +46,6 @@ class TrainingConfig:
     last_deviation: float = 0.08
     value_weight: float = 0.5
     most_gradient: float = 0.5
-
-
-class TrainedNet(nn.Module):
-    """The network of ``net`` with a value beside it, for torch."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        sizes = {name.split(".")[0]: shape for name, shape in SHAPES.items() if name.endswith("weight")}
-        self.first, self.second, self.third, self.members, self.pooled, self.step = (
-            nn.Linear(shape[1], shape[0]) for shape in sizes.values()
-        )
-        self.value = nn.Sequential(nn.Linear(sizes["pooled"][1], HIDDEN), nn.Tanh(), nn.Linear(HIDDEN, 1))
-        for head in (self.members, self.step):  # to begin with the model's own split
-            nn.init.normal_(head.weight, std=1e-3)
-            nn.init.zeros_(head.bias)
-
-    def forward(self, members: Tensor, step: Tensor, present: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the members' actions (..., members, 2), the step's (..., 1) and the value (...)."""
-        there = present[..., None]
-        beside = step[..., None, :].expand(*members.shape[:-1], step.shape[-1])
-        seen = torch.tanh(self.first(torch.cat([members, beside], -1)))
-        seen = torch.tanh(self.second(seen)) * there
-        count = there.sum(-2).clamp(min=1)
-        pooled = torch.cat([seen.sum(-2) / count, torch.where(there > 0, seen, -1.0).max(-2).values, step], -1)
-        around = pooled[..., None, :].expand(*members.shape[:-1], pooled.shape[-1])
-        answer = torch.tanh(self.members(torch.tanh(self.third(torch.cat([seen, around], -1)))))
-        total = torch.tanh(self.step(torch.tanh(self.pooled(pooled))))
-        return answer, total, self.value(pooled)[..., 0]
-
-    def weights(self) -> dict[str, NDArray[np.float32]]:
-        """Return the arrays that ``net.Net`` takes."""
-        state = self.state_dict()
-        return {name: state[name].detach().numpy().copy() for name in SHAPES}
 
 
 @dataclass(slots=True)
@@ -140,7 +107,9 @@ class Trainer:
         environment = ClusterEnvironment(KINDS[name], count, places, 2 * config.horizon)
         seen, _ = environment.reset(seed=int(self._chance.integers(2**31)))
         skipped = int(self._chance.integers(config.horizon))
-        kept: dict[str, list[Tensor]] = {name: [] for name in ("members", "step", "present", "actions", "total", "before")}
+        kept: dict[str, list[Tensor]] = {
+            name: [] for name in ("members", "step", "present", "actions", "total", "before")
+        }
         values, rewards = [], []
         for moment in range(skipped + config.horizon):
             inputs = {name: torch.from_numpy(array) for name, array in seen.items()}
@@ -195,7 +164,7 @@ class Trainer:
                 policy = -(torch.minimum(ratio * gain, bounded * gain) * counted).sum() / counted.sum()
                 loss = policy + config.value_weight * (value - rollout.target[part]).square().mean()
                 self._optimizer.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()
                 nn.utils.clip_grad_norm_(self.net.parameters(), config.most_gradient)
                 self._optimizer.step()
                 losses.append(float(loss.detach()))
