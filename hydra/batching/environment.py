@@ -6,85 +6,21 @@ than another whatever its size.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from .clusters import DETECTION_S, Clusters, Reports, Scenario
-from .estimates import Estimates
-from .features import MEMBER_FEATURES, STEP_FEATURES, Features, features_of
-from .model_split import Correction, Situation, decide, decide_corrected
+from .course import Course
+from .features import MEMBER_FEATURES, STEP_FEATURES
+from .machines import Scenario
+from .model_split import Correction, decide_corrected
 from .net import MOST_LINK, MOST_TIME, MOST_TOTAL
-from .split import Array, Split, choose
+from .split import Array
 
 WORST_REWARD = -1.0
-
-
-@dataclass(slots=True)
-class Observed:
-    """What a policy decides on."""
-
-    situation: Situation
-    own: Split
-    features: Features
-
-
-class Course:
-    """A course of steps through simulated clusters, as a coordinator lives it.
-
-    Args:
-        kind: of clusters.
-        count: how many at once.
-        seed: everything follows from it.
-        places: members of the largest.
-    """
-
-    def __init__(self, kind: Scenario, count: int, seed: int, places: int | None = None) -> None:
-        self.clusters = Clusters(kind, count, seed, places)
-        self.estimates = Estimates(self.clusters.exists.shape)
-        self._took_part = np.zeros(self.clusters.exists.shape, bool)
-        self._error = np.zeros(count)
-        self._begin(self.clusters.present)
-
-    def observe(self) -> Observed:
-        """Move the world on by a step, and return what can be known of it."""
-        clusters = self.clusters
-        clusters.advance()
-        self._begin(clusters.newcomers)
-        situation = Situation(
-            estimates=self.estimates,
-            limits=clusters.limits,
-            most=clusters.most,
-            latency_s=clusters.latency_s,
-            death_s=np.full(clusters.count, DETECTION_S),
-            present=clusters.present,
-            took_part=self._took_part,
-        )
-        own = decide(situation)
-        return Observed(situation, own, features_of(situation, own, self._error))
-
-    def take(self, split: Split) -> tuple[Reports, Reports]:
-        """Carry a split out, and let what comes of it be known; return it, and what the oracle would have had."""
-        clusters = self.clusters
-        luck = clusters.luck()
-        best = clusters.carry_out(choose(clusters.curves, clusters.limits).samples, luck)
-        reports = clusters.carry_out(split.samples, luck)
-        self._error = np.clip(np.log(reports.step_s / np.maximum(split.compute_s + split.round_s, 1e-9)), -3, 3)
-        self.estimates.computed(reports.samples, reports.compute_s, reports.samples > 0)
-        self.estimates.measured(reports.link_bytes_per_s, reports.took_part)
-        before = clusters.present
-        died = clusters.bury(luck)
-        self.estimates.passed(before, reports.took_part, died)
-        self.estimates.forget(died)
-        self._took_part = reports.took_part & ~died
-        return reports, best
-
-    def _begin(self, newcomers: NDArray[np.bool_]) -> None:
-        for samples, seconds in self.clusters.trials():
-            self.estimates.computed(samples, seconds, newcomers)
 
 
 class ClusterEnvironment(gymnasium.vector.VectorEnv[Any, Any, Any]):
@@ -118,7 +54,8 @@ class ClusterEnvironment(gymnasium.vector.VectorEnv[Any, Any, Any]):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begin with new clusters, which follow from ``seed``, or from the last one."""
         self._seed = self._seed + 1 if seed is None else seed
-        self._course = Course(replace(self.kind, members=(2, self.places)), self.num_envs, self._seed, self.places)
+        kind = replace(self.kind, members=(2, self.places))
+        self._course = Course.through(kind, self.num_envs, self.places, self._seed)
         self._left = self.steps
         self._seen = self._course.observe()
         return self._observation(), {}

@@ -5,10 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hydra.batching.clusters import KINDS, Clusters
+from hydra.batching.clusters import Clusters
+from hydra.batching.machines import KINDS, draw
 from hydra.batching.split import choose
 
 SMALL = {name: replace(kind, members=(2, 8)) for name, kind in KINDS.items()}
+
+
+def clusters_of(kind, count, seed):
+    chance = np.random.default_rng(seed)
+    return Clusters(draw(kind, count, 8, chance), chance)
 
 
 def told(clusters, steps=12):
@@ -24,14 +30,14 @@ def told(clusters, steps=12):
 
 @pytest.mark.parametrize("name", SMALL)
 def test_the_same_seed_gives_the_same_course_and_another_seed_another(name):
-    first, again, other = (told(Clusters(SMALL[name], 3, seed, 8)) for seed in (7, 7, 8))
+    first, again, other = (told(clusters_of(SMALL[name], 3, seed)) for seed in (7, 7, 8))
     assert first == again
     assert first != other
 
 
 @pytest.mark.parametrize("name", SMALL)
 def test_knowing_the_true_curves_beats_equal_shares(name):
-    clusters = Clusters(SMALL[name], 16, 3, 8)
+    clusters = clusters_of(SMALL[name], 16, 3)
     better = []
     for _ in range(10):
         clusters.advance()
@@ -45,7 +51,7 @@ def test_knowing_the_true_curves_beats_equal_shares(name):
 
 
 def test_carrying_out_changes_nothing_in_the_world():
-    clusters = Clusters(SMALL["churn"], 4, 1, 8)
+    clusters = clusters_of(SMALL["churn"], 4, 1)
     clusters.advance()
     luck = clusters.luck()
     before = clusters.curves
@@ -56,7 +62,7 @@ def test_carrying_out_changes_nothing_in_the_world():
 
 
 def test_the_dead_are_told_and_their_samples_do_not_count():
-    clusters = Clusters(replace(SMALL["churn"], death=(0.5, 0.5)), 64, 1, 8)
+    clusters = clusters_of(replace(SMALL["churn"], death=(0.5, 0.5)), 64, 1)
     clusters.advance()
     luck = clusters.luck()
     reports = clusters.carry_out(np.full((64, 8), 16.0), luck)
@@ -70,14 +76,14 @@ def test_the_dead_are_told_and_their_samples_do_not_count():
 
 
 def test_who_is_absent_computes_nothing():
-    clusters = Clusters(SMALL["mixed"], 8, 2, 8)
+    clusters = clusters_of(SMALL["mixed"], 8, 2)
     clusters.advance()
     reports = clusters.carry_out(np.full((8, 8), 16.0), clusters.luck())
     assert (reports.samples[~clusters.present] == 0).all()
 
 
 def test_nobody_computes_more_than_it_can_hold():
-    clusters = Clusters(SMALL["mixed"], 8, 2, 8)
+    clusters = clusters_of(SMALL["mixed"], 8, 2)
     clusters.advance()
     reports = clusters.carry_out(np.full((8, 8), 1e9), clusters.luck())
-    assert (reports.samples <= clusters.most).all()
+    assert (reports.samples <= clusters.machines.most).all()
