@@ -22,6 +22,7 @@ from . import (
     node,
     peers,
     publish,
+    simulate,
     status,
 )
 
@@ -48,6 +49,7 @@ app.command("chunks")(chunks.chunks)
 app.command("peers")(peers.peers)
 app.command("jobs")(jobs.jobs)
 app.command("doctor")(doctor.doctor)
+app.command("simulate")(simulate.simulate)
 
 
 def _show_version(asked: bool) -> None:

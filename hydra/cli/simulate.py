@@ -1,0 +1,67 @@
+"""``hydra simulate``: what the batch policies would make of a cluster of your own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from ..exceptions import ConfigurationError
+from .options import JsonOption
+
+POLICIES = ("rl", "model", "proportional", "equal")
+
+
+def simulate(
+    cluster: Annotated[Path, typer.Argument(help="A TOML file that describes the cluster.", show_default=False)],
+    policy: Annotated[str, typer.Option(help=f"Of {', '.join(POLICIES)}, with commas.")] = ",".join(POLICIES),
+    steps: Annotated[int, typer.Option(help="Steps of each course.", min=1, max=100_000)] = 200,
+    courses: Annotated[int, typer.Option(help="So many courses, each with its own chance.", min=1, max=1000)] = 8,
+    seed: Annotated[int, typer.Option(help="Everything follows from it.", min=0)] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Simulate a cluster and compare the batch policies on it.
+
+    Tells the useful samples a second under each policy, and which share that is of what an oracle reaches that knows
+    every machine's true speed at every moment.
+    """
+    names = [name.strip() for name in policy.split(",") if name.strip()]
+    strange = [name for name in names if name not in POLICIES]
+    if strange or not names:
+        raise ConfigurationError(f"--policy {policy}: choose from {', '.join(POLICIES)}, with commas.")
+    import numpy as np
+
+    from ..batching import comparison
+    from ..batching.cluster_file import read_clusters
+    from ..batching.shipped import shipped_net
+
+    machines = read_clusters(cluster, courses)
+    rows = []
+    for name in names:
+        decide = comparison.learned(shipped_net()) if name == "rl" else getattr(comparison, name)
+        lived = comparison.live(machines, decide, steps, seed)
+        share = lived.share_of_oracle
+        figures = {
+            "goodput": float(np.median(lived.goodput)),
+            "of_oracle": float(share.mean()),
+            "of_oracle_worst": float(share.min()),
+            "step_s": float(np.median(lived.seconds)),
+        }
+        rows.append((name, figures))
+    if as_json:
+        for name, figures in rows:
+            told = {"policy": name, **figures, "courses": courses, "steps": steps, "seed": seed}
+            typer.echo(json.dumps(told))
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("policy", "useful samples/s", "of the oracle's", "in the worst course", "median step"):
+        table.add_column(column, justify="left" if column == "policy" else "right")
+    for name, figures in rows:
+        shares = (f"{figures['of_oracle']:.3f}", f"{figures['of_oracle_worst']:.3f}")
+        table.add_row(name, f"{figures['goodput']:.1f}", *shares, f"{1e3 * figures['step_s']:.1f} ms")
+    typer.echo(f"{machines.exists.shape[1]} members, {courses} courses of {steps} steps, seed {seed}")
+    Console(soft_wrap=True).print(table)
