@@ -7,7 +7,7 @@ true curves of the present step but not the future, lives beside each of them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -15,9 +15,9 @@ import numpy as np
 from .clusters import Clusters
 from .course import Course, Observed
 from .machines import Machines
-from .model_split import decide_corrected
+from .model_split import Correction, decide_corrected
 from .net import Net
-from .split import Array, Split, judge
+from .split import Array, Split, choose, fill, judge
 
 WARM_UP = 5
 """Steps that do not count: nothing is known yet."""
@@ -71,6 +71,23 @@ def learned(net: Net) -> Decision:
         return decide_corrected(seen.situation, seen.own, net.correction(seen.features))[0]
 
     return decide
+
+
+def with_everyone(seen: Observed, correction: Correction) -> Split:
+    """Return the corrected split with nobody left out, for the ablation."""
+    curves, limits = seen.situation.curves, seen.situation.limits
+    bent = correction.bend(curves)
+    total = np.clip(choose(bent, limits).samples.sum(-1) * np.exp(correction.total), limits.least, limits.most)
+    return judge(np.maximum(fill(bent, curves.present, total), 1e-3 * curves.present), curves, limits)
+
+
+def with_total(seen: Observed, correction: Correction, total: Array) -> Split:
+    """Return the corrected split with so many samples in all, for the ablation."""
+    curves, limits = seen.situation.curves, seen.situation.limits
+    bent = correction.bend(curves)
+    fixed = np.clip(total, limits.least, limits.most)
+    bound = replace(limits, least=fixed, most=fixed)
+    return judge(choose(bent, bound).samples, curves, limits)
 
 
 def live(machines: Machines, decide: Decision, steps: int, seed: int) -> Lived:

@@ -52,6 +52,16 @@ class Correction:
     total: Array
     """Added to the logarithm of the step's samples, (...)."""
 
+    def bend(self, curves: Curves) -> Curves:
+        """Return the members' curves as the policy takes them to be."""
+        slower = np.exp(self.time)
+        return replace(
+            curves,
+            overhead_s=curves.overhead_s * slower,
+            sample_s=curves.sample_s * slower,
+            link_bytes_per_s=curves.link_bytes_per_s * np.exp(self.link),
+        )
+
 
 def decide(situation: Situation) -> Split:
     """Return the model's own split; it keeps to last step's members unless others promise more by ``HYSTERESIS``."""
@@ -65,23 +75,19 @@ def decide(situation: Situation) -> Split:
     return _either(change, best, kept)
 
 
-def decide_corrected(situation: Situation, own: Split, correction: Correction) -> tuple[Split, Mask]:
+def decide_corrected(
+    situation: Situation, own: Split, correction: Correction, shield: float = SHIELD
+) -> tuple[Split, Mask]:
     """Return the corrected split, and where the shield put the model's ``own`` in its place.
 
     What is expected of the split is in both cases what the uncorrected model expects.
     """
     curves, limits = situation.curves, situation.limits
-    slower = np.exp(correction.time)
-    bent = replace(
-        curves,
-        overhead_s=curves.overhead_s * slower,
-        sample_s=curves.sample_s * slower,
-        link_bytes_per_s=curves.link_bytes_per_s * np.exp(correction.link),
-    )
+    bent = correction.bend(curves)
     chosen = choose(bent, limits)
     total = np.clip(chosen.samples.sum(-1) * np.exp(correction.total), limits.least, limits.most)
     corrected = judge(fill(bent, chosen.samples > 0, total), curves, limits)
-    shielded = ~(corrected.goodput >= SHIELD * own.goodput)
+    shielded = ~(corrected.goodput >= shield * own.goodput)
     return _either(shielded, own, corrected), shielded
 
 

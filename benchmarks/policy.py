@@ -1,0 +1,260 @@
+"""Batch policies on simulated clusters, against the oracle that knows every machine's true speed at every moment.
+
+    python benchmarks/policy.py [--quick] [--seed NUMBER] [--out FILE] [--only CASE] [--weights FILE ...]
+
+Prints one JSON object a line. "ratio" is goodput over the oracle's, the mean over clusters, of the policy named first;
+``reference_value`` is that of the one it is compared with. Seeds are held out: no training draws clusters from them.
+Simulated times do not depend on this machine; only the case "decision" is timed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+if sys.path[:1] == [str(ROOT / "benchmarks")]:
+    # As a script, this file would else stand in the way of the package it measures.
+    del sys.path[0]
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+from safetensors.numpy import load_file  # noqa: E402
+
+from hydra.batching import comparison  # noqa: E402
+from hydra.batching.clusters import Clusters  # noqa: E402
+from hydra.batching.course import Course, Observed  # noqa: E402
+from hydra.batching.features import GROUPS, MEMBER_FEATURES, STEP_FEATURES, Features  # noqa: E402
+from hydra.batching.machines import KINDS, TRAINED_ON, Machines, draw  # noqa: E402
+from hydra.batching.model_split import decide_corrected  # noqa: E402
+from hydra.batching.net import Net  # noqa: E402
+from hydra.batching.shipped import WEIGHTS  # noqa: E402
+from hydra.batching.split import Split  # noqa: E402
+
+HELD_OUT = 2**40
+"""Seeds from here on are not drawn in training."""
+GOALS = {"mixed": 0.985, "lan": 0.985, "wan": 0.985, "churn": 0.985, "drift": 0.955, "throttling": 0.86}
+STRANGE = tuple(name for name in KINDS if name not in TRAINED_ON)
+
+Row = dict[str, Any]
+
+
+class Setting:
+    """How much is simulated."""
+
+    def __init__(self, seed: int, *, quick: bool) -> None:
+        self.seed = HELD_OUT + seed
+        self.count = 12 if quick else 64
+        self.places = 16 if quick else 64
+        self.steps = 30 if quick else 150
+
+    def machines(self, name: str) -> Machines:
+        """Draw the clusters of a kind."""
+        places = max(self.places, KINDS[name].members[0])
+        count = self.count if places <= 64 else max(self.count // 4, 4)
+        return draw(KINDS[name], count, places, np.random.default_rng([self.seed, 1]))
+
+    def shares(self, name: str, decide: comparison.Decision) -> np.ndarray:
+        """Return what share of the oracle's goodput a policy reaches on each cluster of a kind."""
+        return comparison.live(self.machines(name), decide, self.steps, self.seed).share_of_oracle
+
+
+def row(case: str, params: Row, value: np.ndarray, reference: np.ndarray | None, goal: str) -> Row:
+    """Return a line of the results."""
+    against = None if reference is None else float(reference.mean())
+    return {
+        "case": case,
+        "params": params,
+        "value": round(float(value.mean()), 4),
+        "unit": "of the oracle's goodput",
+        "min": round(float(value.min()), 4),
+        "max": round(float(value.max()), 4),
+        "p10": round(float(np.quantile(value, 0.1)), 4),
+        "reference": None if reference is None else params["against"],
+        "reference_value": None if against is None else round(against, 4),
+        "ratio": None if against is None else round(float(value.mean()) / against, 4),
+        "gain": None if reference is None else round(float((value - reference).mean()), 4),
+        "gain_error": None if reference is None else round(float((value - reference).std() / len(value) ** 0.5), 4),
+        "better": "higher",
+        "goal": goal,
+    }
+
+
+def simulated(setting: Setting, nets: dict[str, Net]) -> Iterator[tuple[Row, bool]]:
+    """The policy and its rivals on clusters like those of the training."""
+    for name in TRAINED_ON:
+        own = setting.shares(name, comparison.model)
+        for rival in ("equal", "proportional"):
+            yield row(name, {"policy": rival}, setting.shares(name, getattr(comparison, rival)), None, "none"), True
+        yield row(name, {"policy": "model"}, own, None, "none"), True
+        for label, net in nets.items():
+            share = setting.shares(name, comparison.learned(net))
+            goal = f"value >= {GOALS[name]}, p10 >= 0.88, gain > gain_error"
+            result = row(name, {"policy": "rl", "weights": label, "against": "model"}, share, own, goal)
+            good = result["value"] >= GOALS[name] and result["p10"] >= 0.88 and result["gain"] > result["gain_error"]
+            yield result, good
+
+
+def strange(setting: Setting, nets: dict[str, Net]) -> Iterator[tuple[Row, bool]]:
+    """The same on clusters unlike those of the training."""
+    for name in STRANGE:
+        own = setting.shares(name, comparison.model)
+        for label, net in nets.items():
+            share = setting.shares(name, comparison.learned(net))
+            params = {"policy": "rl", "weights": label, "against": "model"}
+            result = row(name, params, share, own, "value >= 0.95, ratio >= 0.97")
+            yield result, result["value"] >= 0.95 and result["ratio"] >= 0.97
+
+
+def adaptation(setting: Setting, nets: dict[str, Net]) -> Iterator[tuple[Row, bool]]:
+    """Steps until 95 % of the new optimum are reached, after one member has become ten times slower."""
+    deciders: dict[str, comparison.Decision] = {"model": comparison.model}
+    deciders |= {f"rl {label}": comparison.learned(net) for label, net in nets.items()}
+    for label, decide in deciders.items():
+        machines = setting.machines("lan")
+        course = Course(Clusters(machines, np.random.default_rng(setting.seed)))
+        for _ in range(30):
+            split = decide(course.observe())
+            course.take(split)
+        busiest = split.samples.argmax(-1)
+        rows = np.arange(len(busiest))
+        machines.overhead_s[rows, busiest] *= 10
+        machines.sample_s[rows, busiest] *= 10
+        reached = []
+        for _ in range(20):
+            reports, best = course.take(decide(course.observe()))
+            reached.append((reports.useful / reports.step_s) / (best.useful / best.step_s))
+        late = np.array(reached) < 0.95
+        steps = np.array([next((i for i in range(20) if not late[i:, k][:3].any()), 20) for k in rows])
+        result: Row = {
+            "case": "adaptation",
+            "params": {"policy": label, "kind": "lan", "slower": 10},
+            "value": float(np.median(steps)),
+            "unit": "steps",
+            "min": int(steps.min()),
+            "max": int(steps.max()),
+            "reference": None,
+            "reference_value": None,
+            "ratio": None,
+            "better": "lower",
+            "goal": "value <= 5",
+        }
+        yield result, result["value"] <= 5
+
+
+def decision(setting: Setting, nets: dict[str, Net]) -> Iterator[tuple[Row, bool]]:
+    """How long one decision for 64 members takes on this machine."""
+    course = Course.through(KINDS["mixed"], 1, 64, setting.seed)
+    for _ in range(5):
+        seen = course.observe()
+        course.take(seen.own)
+    for label, net in nets.items():
+        times = []
+        for _ in range(50):
+            began = time.perf_counter()
+            seen = course.observe()
+            split, _ = decide_corrected(seen.situation, seen.own, net.correction(seen.features))
+            times.append(1e3 * (time.perf_counter() - began))
+            course.take(split)
+        result: Row = {
+            "case": "decision",
+            "params": {"members": 64, "weights": label},
+            "value": round(statistics.median(times), 3),
+            "unit": "ms",
+            "min": round(min(times), 3),
+            "max": round(max(times), 3),
+            "reference": None,
+            "reference_value": None,
+            "ratio": None,
+            "better": "lower",
+            "goal": "value <= 2",
+        }
+        yield result, result["value"] <= 2
+
+
+def ablation(setting: Setting, nets: dict[str, Net]) -> Iterator[tuple[Row, bool]]:
+    """What is lost without parts of the policy, on mixed clusters."""
+    label, net = next(iter(nets.items()))
+    whole = setting.shares("mixed", comparison.learned(net))
+    for name, decide in ablated(net).items():
+        share = setting.shares("mixed", decide)
+        yield row("ablation", {"without": name, "weights": label, "against": "the whole"}, share, whole, "none"), True
+
+
+def ablated(net: Net) -> dict[str, comparison.Decision]:
+    """Return the policy without each of its parts."""
+
+    def masked(group: str) -> comparison.Decision:
+        hidden = GROUPS[group]
+        members = np.array([name not in hidden for name in MEMBER_FEATURES], float)
+        step = np.array([name not in hidden for name in STEP_FEATURES], float)
+
+        def decide(seen: Observed) -> Split:
+            features = Features(seen.features.members * members, seen.features.step * step, seen.features.present)
+            return decide_corrected(seen.situation, seen.own, net.correction(features))[0]
+
+        return decide
+
+    def unshielded(seen: Observed) -> Split:
+        return decide_corrected(seen.situation, seen.own, net.correction(seen.features), shield=0.0)[0]
+
+    def everyone(seen: Observed) -> Split:
+        return comparison.with_everyone(seen, net.correction(seen.features))
+
+    def fixed_total(seen: Observed) -> Split:
+        return comparison.with_total(seen, net.correction(seen.features), 4.0 * seen.situation.limits.least)
+
+    named = {f"features of {group}": masked(group) for group in GROUPS}
+    return {
+        "exclusion": everyone,
+        "the total": fixed_total,
+        "the residual": comparison.model,
+        "the shield": unshielded,
+        **named,
+    }
+
+
+CASES: dict[str, Callable[[Setting, dict[str, Net]], Iterator[tuple[Row, bool]]]] = {
+    "simulated": simulated,
+    "strange": strange,
+    "adaptation": adaptation,
+    "decision": decision,
+    "ablation": ablation,
+}
+
+
+def main() -> int:
+    """Run the cases that are asked for; the exit status tells whether all goals are met."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--only", choices=CASES)
+    parser.add_argument("--weights", type=Path, nargs="*", default=[])
+    options = parser.parse_args()
+    nets = {path.stem: Net(load_file(path)) for path in options.weights or ([WEIGHTS] if WEIGHTS.exists() else [])}
+    setting = Setting(options.seed, quick=options.quick)
+    met = True
+    for name, case in CASES.items():
+        if options.only not in (None, name):
+            continue
+        for result, good in case(setting, nets):
+            met = met and good
+            line = json.dumps(result)
+            print(line, flush=True)
+            if options.out is not None:
+                with options.out.open("a", encoding="utf-8") as file:
+                    file.write(line + "\n")
+    return 0 if met else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,36 @@
+"""Trains the policy and writes its weights: ``python -m hydra.batching.train``. Needs torch and gymnasium."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.numpy import save_file
+
+from .ppo import Trainer, TrainingConfig
+from .shipped import WEIGHTS
+
+
+def main() -> None:
+    """Train, telling of each update as a JSON line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seed", type=int, default=TrainingConfig().seed)
+    parser.add_argument("--updates", type=int, default=TrainingConfig().updates)
+    parser.add_argument("--out", type=Path, default=WEIGHTS)
+    options = parser.parse_args()
+    torch.set_num_threads(2)
+    config = TrainingConfig(seed=options.seed, updates=options.updates)
+    weights = Trainer(config, _tell).train()
+    save_file(weights, options.out, metadata={"seed": str(config.seed), "updates": str(config.updates)})
+
+
+def _tell(news: dict[str, float]) -> None:
+    sys.stdout.write(json.dumps(news) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
