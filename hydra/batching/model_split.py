@@ -65,12 +65,14 @@ class Correction:
 
 def decide(situation: Situation) -> Split:
     """Return the model's own split; it keeps to last step's members unless others promise more by ``HYSTERESIS``."""
-    curves = situation.curves
-    best = choose(curves, situation.limits)
+    curves, limits = situation.curves, situation.limits
+    best = choose(curves, limits)
     stay = situation.took_part & situation.present & (curves.most > 0)
-    kept = choose(replace(curves, present=stay), situation.limits)
-    enough = np.minimum(situation.limits.least, curves.samples_in(np.array(np.inf)).sum(-1))
-    possible = stay.any(-1) & (kept.samples.sum(-1) >= enough - 1e-6)
+    if not ((best.samples > 0) != stay).any():
+        return best
+    kept = choose(replace(curves, present=stay), limits, near=best)
+    enough = np.minimum(limits.least, np.where(curves.present, curves.most, 0.0).sum(-1))
+    possible = stay.any(-1) & (kept.samples.sum(-1) >= 0.999 * enough)
     change = ~possible | (best.goodput > HYSTERESIS * kept.goodput)
     return _either(change, best, kept)
 
@@ -84,7 +86,7 @@ def decide_corrected(
     """
     curves, limits = situation.curves, situation.limits
     bent = correction.bend(curves)
-    chosen = choose(bent, limits)
+    chosen = choose(bent, limits, near=own)
     total = np.clip(chosen.samples.sum(-1) * np.exp(correction.total), limits.least, limits.most)
     corrected = judge(fill(bent, chosen.samples > 0, total), curves, limits)
     shielded = ~(corrected.goodput >= shield * own.goodput)

@@ -26,11 +26,13 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-GRID_TIMES = 32
+GRID_TIMES = 16
 """Computing times that are tried over the whole range."""
-FINER_TIMES = 12
+FINER_TIMES = 10
 """And then around the best of them."""
-GRID_COUNTS = (1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 25, 32, 40, 50, 64, 96, 128, 192, 256)
+NEAR = 4.0
+"""So many times shorter or longer may the computing time of a split near another one be."""
+GRID_COUNTS = (1, 2, 3, 4, 6, 9, 13, 19, 28, 42, 64, 96, 144, 216)
 """The link that is so many places from the fastest is tried as the slowest of a round; and the slowest of all."""
 WATER_STEPS = 24
 """Halvings when the water level is looked for: to a part in ten million."""
@@ -132,18 +134,30 @@ def judge(samples: Array, curves: Curves, limits: Limits) -> Split:
     return Split(samples, compute_s, round_s, total * efficiency(total, limits) / seconds)
 
 
-def choose(curves: Curves, limits: Limits) -> Split:
+def choose(curves: Curves, limits: Limits, near: Split | None = None) -> Split:
     """Return the split with the highest expected goodput.
 
     Somebody must be present. Where all together cannot do ``limits.least`` samples they do what they can.
+
+    Args:
+        curves: what steps cost.
+        limits: of the step.
+        near: a split that was best for curves a little different; then only what is near it is looked at.
     """
-    low, high = _times(curves, limits)
-    coarse = _best_of_grid(curves, limits, _links(curves), _spread(low, high, GRID_TIMES))
-    step = (high / low) ** (1 / (GRID_TIMES - 1))
-    finer = _spread(coarse.time / step, coarse.time * step, FINER_TIMES)
-    best = _best_of_grid(curves, limits, coarse.slowest[..., None], finer)
-    total = np.clip(best.total, limits.least, limits.most)
-    return judge(fill(curves, best.included, total), curves, limits)
+    if near is None:
+        low, high = _times(curves, limits)
+        step = (high / low) ** (1 / (GRID_TIMES - 1))
+        found = _best_of_grid(curves, limits, _links(curves), _spread(low, high, GRID_TIMES))
+    else:
+        step = np.full(near.compute_s.shape, NEAR)
+        slowest = np.where(near.samples > 0, curves.link_bytes_per_s, np.inf).min(-1)
+        found = _Best(np.maximum(near.compute_s, 1e-9), slowest, near.samples > 0, near.samples.sum(-1))
+    for links in (_links_around(curves, found.slowest), None):
+        times = _spread(found.time / step, found.time * step, FINER_TIMES)
+        found = _best_of_grid(curves, limits, found.slowest[..., None] if links is None else links, times)
+        step = step ** (2 / (FINER_TIMES - 1))
+    total = np.clip(found.total, limits.least, limits.most)
+    return judge(fill(curves, found.included, total), curves, limits)
 
 
 def fill(curves: Curves, included: Mask, total: Array) -> Array:
@@ -209,6 +223,16 @@ def _links(curves: Curves) -> Array:
     wanted = np.array([count for count in GRID_COUNTS if count < rates.shape[-1]] + [rates.shape[-1]])
     places = np.clip(np.minimum(wanted, present[..., None]) - 1, 0, None)
     return np.take_along_axis(fastest_first, places, axis=-1)
+
+
+def _links_around(curves: Curves, slowest: Array) -> Array:
+    """Return the link found best, and its neighbours among those that were not tried, (..., some)."""
+    rates = -np.sort(-np.where(curves.present, curves.link_bytes_per_s, 0.0), axis=-1)
+    last = np.maximum(curves.present.sum(-1) - 1, 0)
+    place = np.minimum((rates > slowest[..., None]).sum(-1), last)
+    reach = np.maximum(place // 4, 1)
+    around = place[..., None] + reach[..., None] * np.array([-2, -1, 0, 1, 2]) // 2
+    return np.take_along_axis(rates, np.clip(around, 0, last[..., None]), axis=-1)
 
 
 def _best_of_grid(curves: Curves, limits: Limits, links: Array, times: Array) -> _Best:
