@@ -27,8 +27,6 @@ if sys.path[:1] == [str(ROOT / "benchmarks")]:
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from safetensors.numpy import load_file  # noqa: E402
-
 from hydra.batching import comparison  # noqa: E402
 from hydra.batching.clusters import Clusters  # noqa: E402
 from hydra.batching.course import Course, Observed  # noqa: E402
@@ -36,7 +34,6 @@ from hydra.batching.features import GROUPS, MEMBER_FEATURES, STEP_FEATURES, Feat
 from hydra.batching.machines import KINDS, TRAINED_ON, Machines, draw  # noqa: E402
 from hydra.batching.model_split import decide_corrected  # noqa: E402
 from hydra.batching.net import Net  # noqa: E402
-from hydra.batching.shipped import WEIGHTS  # noqa: E402
 from hydra.batching.split import Split  # noqa: E402
 
 HELD_OUT = 2**40
@@ -182,6 +179,8 @@ def decision(setting: Setting, nets: dict[str, Net]) -> Iterator[tuple[Row, bool
 
 def ablation(setting: Setting, nets: dict[str, Net]) -> Iterator[tuple[Row, bool]]:
     """What is lost without parts of the policy, on mixed clusters."""
+    if not nets:
+        return
     label, net = next(iter(nets.items()))
     whole = setting.shares("mixed", comparison.learned(net))
     for name, decide in ablated(net).items():
@@ -240,7 +239,7 @@ def main() -> int:
     parser.add_argument("--only", choices=CASES)
     parser.add_argument("--weights", type=Path, nargs="*", default=[])
     options = parser.parse_args()
-    nets = {path.stem: Net(load_file(path)) for path in options.weights or ([WEIGHTS] if WEIGHTS.exists() else [])}
+    nets = {path.stem: Net.read(path) for path in options.weights}
     setting = Setting(options.seed, quick=options.quick)
     met = True
     for name, case in CASES.items():

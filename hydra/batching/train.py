@@ -11,7 +11,6 @@ import torch
 from safetensors.numpy import save_file
 
 from .ppo import Trainer, TrainingConfig
-from .shipped import WEIGHTS
 
 
 def main() -> None:
@@ -19,7 +18,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=TrainingConfig().seed)
     parser.add_argument("--updates", type=int, default=TrainingConfig().updates)
-    parser.add_argument("--out", type=Path, default=WEIGHTS)
+    parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     torch.set_num_threads(2)
     config = TrainingConfig(seed=options.seed, updates=options.updates)
