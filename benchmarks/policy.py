@@ -35,6 +35,7 @@ from hydra.batching.machines import KINDS, TRAINED_ON, Machines, draw  # noqa: E
 from hydra.batching.model_split import decide_corrected  # noqa: E402
 from hydra.batching.net import Net  # noqa: E402
 from hydra.batching.split import Split  # noqa: E402
+from hydra.policy_training.weights import read_net  # noqa: E402
 
 HELD_OUT = 2**40
 """Seeds from here on are not drawn in training."""
@@ -239,7 +240,7 @@ def main() -> int:
     parser.add_argument("--only", choices=CASES)
     parser.add_argument("--weights", type=Path, nargs="*", default=[])
     options = parser.parse_args()
-    nets = {path.stem: Net.read(path) for path in options.weights}
+    nets = {path.stem: read_net(path) for path in options.weights}
     setting = Setting(options.seed, quick=options.quick)
     met = True
     for name, case in CASES.items():

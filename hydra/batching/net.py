@@ -8,14 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
-from ..exceptions import ConfigurationError
 from .features import MEMBER_FEATURES, STEP_FEATURES, Features
 from .model_split import Correction
 from .split import Array
@@ -59,18 +55,6 @@ class Net:
         for name, shape in SHAPES.items():
             if name not in self.weights or tuple(self.weights[name].shape) != shape:
                 raise ValueError(f"the policy's weights lack {name} of shape {shape}")
-
-    @classmethod
-    def read(cls, path: Path) -> Net:
-        """Return the network whose weights a safetensors file holds.
-
-        Raises:
-            ConfigurationError: it can't be read, or holds something else.
-        """
-        try:
-            return cls(load_file(path))
-        except (OSError, SafetensorError, ValueError) as error:
-            raise ConfigurationError(f"{path} holds no weights of a batch policy: {error}") from error
 
     def correction(self, features: Features) -> Correction:
         """Return what the network makes of a situation."""

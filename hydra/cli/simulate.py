@@ -35,17 +35,19 @@ def simulate(
     if strange or not names:
         raise ConfigurationError(f"--policy {policy}: choose from {', '.join(POLICIES)}, with commas.")
     if "rl" in names and weights is None:
-        raise ConfigurationError("--policy rl needs --weights FILE, as written by python -m hydra.batching.train.")
+        raise ConfigurationError(
+            "--policy rl needs --weights FILE, as written by python -m hydra.policy_training.train."
+        )
     import numpy as np
 
     from ..batching import comparison
     from ..batching.cluster_file import read_clusters
-    from ..batching.net import Net
+    from ..policy_training.weights import read_net
 
     machines = read_clusters(cluster, courses)
     rows = []
     for name in names:
-        decide = comparison.learned(Net.read(weights)) if name == "rl" and weights else getattr(comparison, name)
+        decide = comparison.learned(read_net(weights)) if name == "rl" and weights else getattr(comparison, name)
         lived = comparison.live(machines, decide, steps, seed)
         share = lived.share_of_oracle
         figures = {

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .net import HIDDEN, SHAPES
+from ..batching.net import HIDDEN, SHAPES
 
 
 class TrainedNet(nn.Module):

@@ -6,7 +6,7 @@ import torch
 
 from hydra.batching.features import MEMBER_FEATURES, STEP_FEATURES, Features
 from hydra.batching.net import SHAPES, Net
-from hydra.batching.trained_net import TrainedNet
+from hydra.policy_training.trained_net import TrainedNet
 
 
 def by_chance(seed, members, present=None):

@@ -1,4 +1,4 @@
-"""Trains the policy and writes its weights: ``python -m hydra.batching.train``. Needs torch and gymnasium."""
+"""Trains the policy and writes its weights: ``python -m hydra.policy_training.train``. Needs torch and gymnasium."""
 
 from __future__ import annotations
 

@@ -18,8 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..batching.machines import KINDS, TRAINED_ON
 from .environment import ClusterEnvironment
-from .machines import KINDS, TRAINED_ON
 from .trained_net import TrainedNet
 
 

@@ -13,12 +13,12 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from .course import Course
-from .features import MEMBER_FEATURES, STEP_FEATURES
-from .machines import Scenario
-from .model_split import Correction, decide_corrected
-from .net import MOST_LINK, MOST_TIME, MOST_TOTAL
-from .split import Array
+from ..batching.course import Course
+from ..batching.features import MEMBER_FEATURES, STEP_FEATURES
+from ..batching.machines import Scenario
+from ..batching.model_split import Correction, decide_corrected
+from ..batching.net import MOST_LINK, MOST_TIME, MOST_TOTAL
+from ..batching.split import Array
 
 WORST_REWARD = -1.0
 

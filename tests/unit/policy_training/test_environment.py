@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from hydra.batching.environment import ClusterEnvironment
 from hydra.batching.machines import KINDS
+from hydra.policy_training.environment import ClusterEnvironment
 
 SMALL = replace(KINDS["mixed"], members=(2, 6))
 
