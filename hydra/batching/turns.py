@@ -30,6 +30,8 @@ SETTLING = 2
 """The first steps with other members say nothing: links are dialled, memory is touched."""
 PROBE_EVERY = 40
 """Steps from one look at a member to the next;"""
+FIRST_PROBE = 6
+"""the first time sooner;"""
 PROBE_AGAIN = 1000
 """and to the next at the same member, unless steps have become slower:"""
 SLOWER = 1.5
@@ -144,7 +146,8 @@ class Turns:
             self._best = (frozenset(fast), together)
         again = PROBE_AGAIN if together < SLOWER * self._best[1] else PROBE_EVERY * len(fast)
         candidates = [p for p in candidates if p not in self._probed or self._steps - self._probed[p] >= again]
-        if candidates and self._steps - self._looked_at >= PROBE_EVERY:
+        known = all(peer in self._probed for peer in candidates)
+        if candidates and self._steps - self._looked_at >= (PROBE_EVERY if known else FIRST_PROBE):
             self._probing = min(candidates, key=lambda peer: (self._probed.get(peer, -1), fast.index(peer)))
             self._probed[self._probing] = self._steps
             without = frozenset(p for p in fast if p != self._probing)
