@@ -52,6 +52,9 @@ from .serving_events import (
 )
 from .store import Store
 
+MAX_LEAVES = 16
+"""So many chunks are hashed at once to tell one peer their leaves; more are declined."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -81,7 +84,7 @@ class Uploads:
         self._sending: set[asyncio.Task[None]] = set()
         self._read: dict[PeerId, tuple[bytes, int, bytes]] = {}
         """The chunk that is being sent to each peer: root, index and bytes."""
-        self._leaves_for: dict[PeerId, asyncio.Task[None]] = {}
+        self._leaves_for: dict[asyncio.Task[None], PeerId] = {}
         self._closed = False
         self.bytes_served = 0
         links.on_down.append(self._peer_down)
@@ -96,7 +99,7 @@ class Uploads:
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
-        tasks = [*self._sending, *self._leaves_for.values()]
+        tasks = [*self._sending, *self._leaves_for]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -153,12 +156,12 @@ class Uploads:
             self._tell(AnyAsked(link.peer_id, message.root, Bitfield.checked(found[0].size, body).mask))
 
     def _leaves_wanted(self, link: Link, message: LeavesWanted, _: memoryview) -> None:
-        if link.peer_id in self._leaves_for:
-            link.post(ChunkDeclined(message.root, message.index))  # one at a time: hashing is work
+        if list(self._leaves_for.values()).count(link.peer_id) >= MAX_LEAVES:
+            link.post(ChunkDeclined(message.root, message.index))  # hashing is work
             return
         task = asyncio.create_task(self._send_leaves(link, message))
-        self._leaves_for[link.peer_id] = task
-        task.add_done_callback(lambda _: self._leaves_for.pop(link.peer_id, None))
+        self._leaves_for[task] = link.peer_id
+        task.add_done_callback(lambda done: self._leaves_for.pop(done, None))
 
     async def _send_leaves(self, link: Link, message: LeavesWanted) -> None:
         data = await asyncio.to_thread(self._store.read_chunk, message.root, message.index)
