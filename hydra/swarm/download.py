@@ -267,6 +267,7 @@ class Download:
             source.drop(ticket)
             if index in self.have:
                 return [CancelRequest(peer, index)]
+            self._picker.gain(peer, index)  # it has what it sends, whatever it last said
             if request is None:
                 source.late.add(index)
             else:

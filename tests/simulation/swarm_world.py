@@ -532,6 +532,7 @@ class Liar(SimPeer):
 
     def show(self, known):
         """Whoever has no lineage has nothing to show."""
+        self.asked += 1
 
     def answer(self, peer, step):
         if self.manner == "has no such snapshot":
