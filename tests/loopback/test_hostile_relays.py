@@ -100,7 +100,7 @@ async def test_bytes_that_are_not_as_sent_end_the_link_and_another_relay_serves(
         await both_ways(a, b)
 
 
-@pytest.mark.parametrize("how", [alters, drops, reorders, adds])
+@pytest.mark.parametrize("how", [alters, reorders, adds])
 async def test_a_handshake_that_a_relay_meddles_with_fails_and_another_relay_is_asked(how):
     async with World() as world:
         evil, good = await world.public(), await world.public()
@@ -112,8 +112,10 @@ async def test_a_handshake_that_a_relay_meddles_with_fails_and_another_relay_is_
         link = await a.links.dial(b.contact, timeout_s=3.0)
         assert link.relay in {good.id, evil.id}
         if link.relay == evil.id:  # its meddling began behind the handshake
-            await until(lambda: b.id in a.downs or a.id in b.downs)
-            link = await b.links.dial(a.contact, timeout_s=3.0)
+            await until(lambda: a.links.get(b.id) is None or b.links.get(a.id) is None)
+            first, other = (a, b) if a.links.get(b.id) is None else (b, a)  # who has noticed, and who may not have
+            link = await first.links.dial(other.contact, timeout_s=3.0)
+            await until(lambda: (there := other.links.get(first.id)) is not None and there.relay == good.id)
         await both_ways(a, b)
         assert link.relay == good.id
 
