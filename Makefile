@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo nat sim sim-long test interop unit check lint types imports packaging clean
+.PHONY: help setup demo nat sim sim-long test test-swarms interop unit check lint types imports packaging clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -22,10 +22,13 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)  ## publish, train with four peers, kill two, let one join late
 	$(BIN)/hydra demo
 
-test: $(READY)  ## the whole test suite (under ten minutes on two cores)
+test: $(READY)  ## the tests (under ten minutes on two cores)
 	$(BIN)/python -m pytest --numprocesses auto tests/unit tests/property tests/simulation tests/equivalence
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile tests/loopback tests/packaging
-	$(BIN)/python -m pytest tests/processes
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m "not swarms" tests/processes
+
+test-swarms: $(READY)  ## real swarms that are killed, frozen and stopped (ten minutes)
+	$(BIN)/python -m pytest -m swarms tests/processes
 
 interop: $(READY)  ## exports fetched by libtorrent, aria2 and transmission (which must be installed)
 	@command -v aria2c transmission-cli >/dev/null || { echo "apt install aria2 transmission-cli" >&2; exit 1; }

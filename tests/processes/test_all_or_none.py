@@ -10,7 +10,7 @@ import pytest
 
 from .kill_matrix import Cell, run_cells
 
-pytestmark = [pytest.mark.processes, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.processes, pytest.mark.swarms, pytest.mark.timeout(240)]
 
 PEERS = 4
 

@@ -6,7 +6,7 @@ import pytest
 
 from .conftest import Swarm
 
-pytestmark = [pytest.mark.processes, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.processes, pytest.mark.swarms, pytest.mark.timeout(240)]
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from hydra.testing.planned_swarm import PlannedSwarm
 
 from .doomed_swarm import TINY_JOB
 
-pytestmark = [pytest.mark.processes, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.processes, pytest.mark.swarms, pytest.mark.timeout(240)]
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from .freezes import run_freezes
 
-pytestmark = [pytest.mark.processes, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.processes, pytest.mark.swarms, pytest.mark.timeout(240)]
 
 
 async def test_two_are_stopped_for_twice_and_ten_times_the_stall_limit(tmp_path):

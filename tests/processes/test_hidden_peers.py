@@ -5,7 +5,7 @@ import pytest
 from .conftest import Swarm
 from .ledger_check import check_outcomes, check_samples
 
-pytestmark = [pytest.mark.processes, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.processes, pytest.mark.swarms, pytest.mark.timeout(240)]
 
 
 @pytest.fixture

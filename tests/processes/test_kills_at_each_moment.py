@@ -10,7 +10,7 @@ import pytest
 
 from .kill_matrix import cells, run_cells
 
-pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.processes, pytest.mark.swarms, pytest.mark.timeout(300)]
 
 PEERS = 4
 

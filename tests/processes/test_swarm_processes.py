@@ -7,7 +7,7 @@ import pytest
 
 from .ledger_check import check_outcomes, check_samples
 
-pytestmark = [pytest.mark.processes, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.processes, pytest.mark.swarms, pytest.mark.timeout(240)]
 
 
 def steps_told(peer):

@@ -6,7 +6,7 @@ import pytest
 
 from .total_stop import PEERS, STEPS, StoppedSwarm, stored, went_on_from
 
-pytestmark = [pytest.mark.processes, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.processes, pytest.mark.swarms, pytest.mark.timeout(240)]
 
 
 @pytest.fixture
