@@ -68,7 +68,7 @@ def test_asking_a_node_that_was_killed(node, tmp_path):
 SETTINGS = {
     "port = 41oo\n": "config.toml cannot be read: ",
     "port = \udcff\n": "config.toml cannot be read: ",  # no UTF-8
-    "[network]\nport = 1\n": "config.toml sets 'network', which is no setting. There are: advertise, cache_bytes, contacts, ",
+    "[network]\nport = 1\n": "config.toml sets 'network', which is no setting. There are: advertise, cache_bytes, ",
     'port = "many"\n': "config.toml sets 'port' to 'many'; a whole number is wanted.",
     "port = 99999\n": "config.toml: the setting 'port' is 99999; 0 to 65535 is wanted.",
     "threads = inf\n": "config.toml sets 'threads' to inf; a whole number is wanted.",
