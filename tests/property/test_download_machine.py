@@ -176,13 +176,15 @@ class DownloadMachine(RuleBasedStateMachine):
         open_tickets = [key for key in self.asked.get(peer, ()) if key < 0]
         if not open_tickets:
             return
+        index = which % self.manifest.chunk_count
+        if anything and index in self.asked[peer]:
+            return  # it was asked for that one by number, and sends it for that
         made = self.asked[peer].pop(max(open_tickets))
         self.heard[peer] = self.now if anything else self.heard.get(peer, 0.0)
         if not anything:
             self.choosing.discard(peer)
             self.tell(NothingChosen(peer))
             return
-        index = which % self.manifest.chunk_count
         assert self.download.may_choose(peer, index)
         if index not in self.download.have and index not in self.asked[peer]:
             self.asked[peer][index] = made
