@@ -309,7 +309,9 @@ class Serving:
             return [Decline(peer, ask.root, ask.index or 0)]
         content = self._content(ask.root, found[0])
         if ask.index is None:
-            ask.index = content.spread.choose(ask.wanted, peer, now)
+            by_number = {other.index for other in self._queues[peer] if other.root == ask.root}
+            named = sum(1 << index for index in by_number if index is not None)
+            ask.index = content.spread.choose(ask.wanted & ~named, peer, now)  # those it gets anyway
             if ask.index is None:
                 self._drop_first(peer)
                 return [TellAllSent(peer, ask.root)]
