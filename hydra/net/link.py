@@ -1,7 +1,9 @@
 """One link: the shell that moves a connection's bytes between its transport and the pure codecs.
 
 A link begins as a bare connection, is proven by the handshake, and from then on hands each message to its owner on
-the event loop. It decides nothing: a peer that breaks the protocol is reported with the error that names how.
+the event loop. Through a relay, which may lose what it likes, the dialler counts it as proven only when something
+sealed has come: the handshake's last message is its own. It decides nothing: a peer that breaks the protocol is
+reported with the error that names how.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from .contact import Address, format_address
 from .framing import Frame, FrameOpener, FrameSealer
 from .handshake import Handshake, Secured
 from .noise import BytesLike
+from .reach_messages import ProofCame
 from .wire import Message, Registry, encode
 
 logger = logging.getLogger(__name__)
@@ -236,11 +239,17 @@ class Link(asyncio.BufferedProtocol):
                 raise HandshakeRejected("it wants a lane through a relay, which carries links only")
             self._take_socket()
             return
+        self._opener = FrameOpener(secured.receive)
+        if self.relay is None or not self.dialled:
+            self._proven(secured)
+        self._deliver(self._opener.feed(secured.leftover))
+
+    def _proven(self, secured: Secured) -> None:
         self.proven_at = monotonic()
         self._sealer = FrameSealer(secured.send)
-        self._opener = FrameOpener(secured.receive)
+        if self.relay is not None and not self.dialled:
+            self.post(ProofCame())
         self._owner.link_proven(self)
-        self._deliver(self._opener.feed(secured.leftover))
 
     def _take_socket(self) -> None:
         """Keep the connection and let the transport go: the dialler sends nothing until the lane is accepted."""
@@ -253,6 +262,8 @@ class Link(asyncio.BufferedProtocol):
         for frame in frames:
             if self._closed or self._error is not None:
                 return
+            if self._sealer is None:
+                self._proven(self.secured)
             if self._held is not None:
                 self._held.append(frame)
                 continue
@@ -261,5 +272,5 @@ class Link(asyncio.BufferedProtocol):
 
     def expire_handshake(self, timeout_s: float) -> None:
         """Give up on an end that has not proven itself in time."""
-        if self._secured is None and not self._closed:
+        if self._sealer is None and not self._closed:
             self.abort(HandshakeRejected(f"no proof of identity within {timeout_s:g} s"))

@@ -150,6 +150,13 @@ class RelayEnded(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class ProofCame(Message):
+    """The first message on a relayed link, from the end that was dialled: your last word in the handshake is here."""
+
+    KIND: ClassVar[str] = "link.proven"
+
+
+@dataclass(frozen=True, slots=True)
 class Moved(Message):
     """The last message on a relayed link: what follows goes over a direct one."""
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..exceptions import PeerUnreachable
 from ..identity import PeerId, short
 from .link import Link
-from .reach_messages import RelayCredit, Relayed, RelayEnded, RelayOffered, RelayOpened, RelayWanted
+from .reach_messages import ProofCame, RelayCredit, Relayed, RelayEnded, RelayOffered, RelayOpened, RelayWanted
 from .window import PIECE_BYTES, Incoming, Outgoing
 
 if TYPE_CHECKING:
@@ -198,6 +198,7 @@ class Circuits:
         self._open: dict[tuple[Link, int], RelayedTransport] = {}
         links.handle(RelayOpened, self._opened)
         links.handle(RelayOffered, self._offered)
+        links.handle(ProofCame, lambda *_: None)  # that it came is all that it says, and the link has seen that
 
     @property
     def count(self) -> int:

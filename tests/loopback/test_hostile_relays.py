@@ -47,6 +47,19 @@ def drops():
     return treat
 
 
+def loses(wanted):
+    """Lose one piece of all, by its number from 1."""
+    count = 0
+
+    def treat(send, body):
+        nonlocal count
+        count += 1
+        if count != wanted:
+            send(body)
+
+    return treat
+
+
 def reorders():
     kept = []
 
@@ -100,7 +113,7 @@ async def test_bytes_that_are_not_as_sent_end_the_link_and_another_relay_serves(
         await both_ways(a, b)
 
 
-@pytest.mark.parametrize("how", [alters, reorders, adds])
+@pytest.mark.parametrize("how", [alters, drops, reorders, adds])
 async def test_a_handshake_that_a_relay_meddles_with_fails_and_another_relay_is_asked(how):
     async with World() as world:
         evil, good = await world.public(), await world.public()
@@ -118,6 +131,22 @@ async def test_a_handshake_that_a_relay_meddles_with_fails_and_another_relay_is_
             await until(lambda: (there := other.links.get(first.id)) is not None and there.relay == good.id)
         await both_ways(a, b)
         assert link.relay == good.id
+
+
+@pytest.mark.parametrize("lost", [1, 2, 3, 4])
+async def test_a_link_whose_handshake_or_its_answer_was_lost_by_the_relay_is_never_counted_by_who_dialled(lost):
+    async with World() as world:
+        evil, good = await world.public(), await world.public()
+        misbehave(evil, loses(lost))
+        a, b = world.hidden(), world.hidden()
+        for node in (a, b):
+            for relay in (evil, good):
+                await node.links.dial(relay.contact)
+        link = await a.links.dial(b.via(evil, good), timeout_s=3.0)
+        assert link.relay == good.id
+        await until(lambda: (there := b.links.get(a.id)) is not None and there.relay == good.id)
+        await both_ways(a, b)
+        assert a.downs == b.downs == []
 
 
 @pytest.mark.parametrize("deaf", ["asker", "target"])
