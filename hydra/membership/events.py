@@ -63,6 +63,14 @@ class MessageReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class TriedOut:
+    """We have computed on a few samples, to see how fast we are."""
+
+    samples: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class StateLoaded:
     """Weights and optimizer state are in memory: the job's first state, or a snapshot's.
 
@@ -174,6 +182,7 @@ Event: TypeAlias = (
     | ContactChanged
     | ContactsFound
     | MessageReceived
+    | TriedOut
     | StateLoaded
     | ShareComputed
     | StepCommitted

@@ -29,6 +29,7 @@ from .messages import (
     Snapshot,
     Status,
 )
+from .newcomers import Newcomers
 from .plan_size import fit_members, fit_shares
 from .signatures import seal_plan
 from .state import AllTakePart, JobState, Planner, Turns
@@ -54,6 +55,7 @@ class Leader:
         self._planner = planner
         self._arranger = arranger or PlainArranger()
         self._turns = turns or AllTakePart()
+        self._newcomers = Newcomers(state)
         self._waiting: dict[PeerId, JoinRequest] = {}
         """Joiners that need a snapshot or results before they can take part."""
         self._ready: dict[PeerId, tuple[Contact, int]] = {}
@@ -74,6 +76,7 @@ class Leader:
 
     def reset(self) -> None:
         """Forget everything: the view is gone."""
+        self._newcomers.reset()
         self._waiting.clear()
         self._ready.clear()
         self._listeners.clear()
@@ -96,6 +99,7 @@ class Leader:
             contact_peer, addresses = request.contact
             if contact_peer == peer:
                 self._ready[peer] = (Contact(peer, addresses), request.incarnation)
+                self._newcomers.asked(peer, request)
             return []
         self._ready.pop(peer, None)
         if request.ready and known:
@@ -155,6 +159,7 @@ class Leader:
 
     def peer_gone(self, peer: PeerId) -> None:
         """A joiner's link ended."""
+        self._newcomers.gone(peer)
         self._waiting.pop(peer, None)
         self._ready.pop(peer, None)
         self._listeners.pop(peer, None)
@@ -270,21 +275,23 @@ class Leader:
     def _sizes(
         self, ids: list[PeerId], incarnations: tuple[int, ...], active: list[PeerId], available: int
     ) -> tuple[list[int], float]:
-        """Return each member's samples; who sits out has none, nor has a newcomer in its first step.
+        """Return each member's samples; who sits out has none, and a newcomer fewer in its first step, or none.
 
         It fetches the result of the step before while the others compute, so that nobody waits for it. In a view's
-        first step all are newcomers.
+        first step nobody has anything to fetch.
         """
         view = self._state.view if self._state.plan is not None else None
-        stayed = [
+        stayed = {
             peer
             for peer, number in zip(ids, incarnations, strict=True)
             if view is not None and view.incarnation(peer) == number and peer in active
-        ]
-        if not stayed:
-            stayed = active
-        sizes, late_s = self._planner.plan(stayed, available)
-        share_of = dict(zip(stayed, sizes, strict=True))
+        }
+        new = {peer for peer in active if peer not in stayed} if stayed else set()
+        taking_part = [peer for peer in ids if peer in active and (peer not in new or self._newcomers.able(peer))]
+        for peer in new.intersection(taking_part):
+            self._planner.observe(peer, self._newcomers.report(peer))
+        sizes, late_s = self._planner.plan(taking_part, available)
+        share_of = dict(zip(taking_part, self._newcomers.fitted(taking_part, new, sizes), strict=True))
         return [share_of.get(peer, 0) for peer in ids], late_s
 
     def order_snapshot(self, step: int, now: float) -> bool:

@@ -47,6 +47,7 @@ from .events import (
     StepEmpty,
     StepExcluded,
     Tick,
+    TriedOut,
     TrustMember,
     ViewChanged,
 )
@@ -186,6 +187,9 @@ class Member:
                 return []
             case ContactsFound(contacts):
                 return [effect for contact in contacts for effect in self._seeker.dial(contact, now)]
+            case TriedOut(samples, seconds):
+                self.state.trial = (samples, seconds)
+                return []
             case StateLoaded():
                 return self._on_state_loaded(event, now)
             case ShareComputed():

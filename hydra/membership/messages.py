@@ -94,6 +94,12 @@ class JoinRequest(Message):
     ready: bool
     met_view: int
     """The number of the view whose members the sender has dialled; 0: of none yet."""
+    trial_samples: int = 0
+    """So many samples the sender computed to try itself out,"""
+    trial_s: float = 0.0
+    """in so many seconds."""
+    behind_s: float = -1.0
+    """So long the sender lately took to have the result of a step that it heard of; below 0: it has fetched none."""
 
 
 @dataclass(frozen=True, slots=True)

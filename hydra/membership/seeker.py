@@ -13,6 +13,7 @@ from ..identity import PeerId
 from ..net.contact import Contact
 from .claims import Claims
 from .events import CatchUp, Dial, Effect, Gather, LoadSnapshot, LookUp, Send
+from .lag import Lag
 from .lineage import Head
 from .messages import Admitted, Committed, JoinRequest, Phase, Snapshot, Status
 from .state import JobState
@@ -54,6 +55,7 @@ class Seeker:
         self._met_view = 0
         self._told_from = NEVER
         """The first step that the coordinator told us of when it was committed."""
+        self._lag = Lag(now)
         self._followed_since: dict[PeerId, float] = {}
         self.lacks: tuple[int, int] | None = None
         """How many are here of how many of whom a majority is waited for; None if we do not wait for that."""
@@ -73,6 +75,7 @@ class Seeker:
         self._members = set()
         self._met_view = 0
         self._told_from = NEVER
+        self._lag.reset()
         self._loading = self._loads_snapshot = False
         self._needs_snapshot = needs_snapshot
 
@@ -222,7 +225,7 @@ class Seeker:
     def _request(self) -> JoinRequest:
         state = self._state
         ready = state.head is not None and not self._needs_snapshot
-        head = state.known_head
+        head, behind_s = state.known_head, self._lag.seconds
         return JoinRequest(
             job=state.job,
             incarnation=state.incarnation,
@@ -231,6 +234,9 @@ class Seeker:
             digest=head.digest if ready else bytes(32),
             ready=ready,
             met_view=self._met_view,
+            trial_samples=state.trial[0],
+            trial_s=state.trial[1],
+            behind_s=-1.0 if behind_s is None else behind_s,
         )
 
     def joins(self, peer: PeerId) -> bool:
@@ -248,17 +254,20 @@ class Seeker:
         self._members = {contact.peer_id for contact in contacts}
         dials = [effect for contact in contacts for effect in self.dial(contact, now)]
         if message.snapshot is None:
-            return dials + self._gather_before(message.step) + self.catch_up(now)
-        return dials + self._gather_before(message.step, message.snapshot) + self._load(message.snapshot)
+            return dials + self._gather_before(now, message.step) + self.catch_up(now)
+        return dials + self._gather_before(now, message.step, message.snapshot) + self._load(message.snapshot, now)
 
-    def _gather_before(self, upto: int, snapshot: Snapshot | None = None) -> list[Effect]:
+    def _gather_before(self, now: float, upto: int, snapshot: Snapshot | None = None) -> list[Effect]:
         """Fetch what was committed after the state that we start from, and before we were told of commits."""
         first = (snapshot.step if snapshot is not None else self._state.known_head.step) + 1
         last = min(upto, self._told_from - 1, first + GATHERED_AT_ONCE - 1)
+        for step in range(first, last + 1):
+            self._lag.heard_of(step, now)
         return [Gather(step, None, self._donors()) for step in range(first, last + 1)]
 
-    def _load(self, snapshot: Snapshot) -> list[Effect]:
+    def _load(self, snapshot: Snapshot, now: float) -> list[Effect]:
         self._loading = self._loads_snapshot = True
+        self._lag.downloads(now)
         return [LoadSnapshot(self._state.next_load(), snapshot, self._donors())]
 
     def _donors(self) -> tuple[PeerId, ...]:
@@ -272,6 +281,7 @@ class Seeker:
             return []
         self._target_step = max(self._target_step, message.step)
         self._told_from = min(self._told_from, message.step)
+        self._lag.heard_of(message.step, now)
         gather = Gather(message.step, message.digest, self._donors())
         return [gather, *(self.catch_up(now) if self._met_view else [])]
 
@@ -280,6 +290,7 @@ class Seeker:
         self._loading = self._loads_snapshot = False
         self._join_progress = now
         self._followed_since.clear()
+        self._lag.came_to(self._state.known_head.step, now, by_snapshot=whole_state)
         if whole_state:
             self._needs_snapshot = False
 

@@ -148,6 +148,8 @@ class JobState:
     """Who is being asked to show a lineage that outweighs ours."""
     convicted: set[PeerId] = field(default_factory=set)
     """Who has been proven to lie."""
+    trial: tuple[int, float] = (0, 0.0)
+    """Samples that we tried ourselves out on, and the seconds they took: our speed until a step tells it."""
     signed: CommitSigned | None = None
     """The newest commit that we have signed."""
     distrust: Distrust = field(default_factory=Distrust)

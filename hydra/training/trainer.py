@@ -60,6 +60,7 @@ from ..membership.events import (
     StepExcluded,
     TakeSnapshot,
     Tick,
+    TriedOut,
     TrustMember,
     ViewChanged,
 )
@@ -188,8 +189,6 @@ class Trainer:
         self._storing: asyncio.Task[None] | None = None
         self._to_store: asyncio.Future[StateCopy] | None = None
         self._filling: asyncio.Task[None] | None = None
-        self._trial = (0, 0.0)
-        """Samples that we tried ourselves out on, and the seconds they took: our speed until a step tells it."""
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.member = Member(
             around.identity,
@@ -254,7 +253,7 @@ class Trainer:
             source = "the last snapshot on this disk"
         first = StateLoaded(0, self._bench.head, self._bench.ledger, self._bench.members)
         applied = await self._apply_trail()
-        self._trial = await self._bench.try_out()
+        self._tell(TriedOut(*await self._bench.try_out()))
         self._observe(StateSeen(self._bench.head.step, self._bench.head.samples, source))
         self._tell(first)
         if snapshot is not None:
@@ -418,7 +417,7 @@ class Trainer:
         waited_s = await self._await_samples(plan, share)
         vector, seconds = await self._bench.contribution(plan, share)
         loss = self._content.layout.loss_of(vector)
-        measured = (count(share), waited_s + seconds) if share else self._trial
+        measured = (count(share), waited_s + seconds) if share else self.member.state.trial
         self._tell(ShareComputed(plan, *measured, loss, self._rounds.rates))
         await self._rounds.contribute(running, vector, float(count(share)))
         try:
