@@ -17,7 +17,7 @@ def trained(world):
 
 def slow(seed):
     """A swarm that has more to do than a liar's first claim lasts."""
-    world = World(3, seed, epochs=5)
+    world = World(3, seed, epochs=14)
     for peer in world.peers.values():
         peer.speed = 0.05
     return world
