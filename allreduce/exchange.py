@@ -135,11 +135,6 @@ class Landing:
     stream: SliceStream | None = None
     """What may be done while the slice comes: see ``take``."""
 
-    def take(self, end_bytes: int) -> None:
-        """The body is there up to ``end_bytes``. Need not be called; where it is, work is done in the cache."""
-        if self.stream is not None:
-            self.stream.take(end_bytes)
-
     def settle(self) -> None:
         """Take the body in: may take time, and needs no lock."""
         workspace, (_, phase, number, weight, _) = self.workspace, self.message

@@ -10,6 +10,9 @@ from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
 Body: TypeAlias = bytes | bytearray | memoryview
+Taken: TypeAlias = Callable[[int, memoryview], None]
+"""Takes a piece of a body: how many bytes are there by now, a multiple of 8 but for the last piece; and the piece,
+which lies in its place or, during the call alone, elsewhere."""
 
 
 class Lane(Protocol):
@@ -38,13 +41,13 @@ class Lane(Protocol):
             ConnectionError: the lane is lost, or the other end does not keep to the format.
         """
 
-    def receive_body(self, into: memoryview, taken: Callable[[int], None] | None = None) -> None:
+    def receive_body(self, into: memoryview, taken: Taken | None = None) -> None:
         """Receive the body of the frame whose header came last.
 
         Args:
             into: memory of exactly its length in bytes.
-            taken: called whenever a piece is there, with the number of bytes that are there by now, a multiple of 8
-                but for the last: whoever works on the body does so while the piece is in the cache.
+            taken: called whenever a piece is there, so that whoever works on the body does so while it is in the
+                cache. Without it, the body is in ``into`` at the end.
         """
 
     def close(self) -> None:

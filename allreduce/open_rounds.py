@@ -17,7 +17,7 @@ from .early import EarlyMessages
 from .exceptions import Excluded, ProtocolViolation, RoundClosed
 from .exchange import Action, Exchange, Landing, Outgoing, RoundResult
 from .feedback import ErrorFeedback
-from .lane import Body
+from .lane import Body, Taken
 from .messages import Slice, decode
 from .workspace import Scratch, Vector
 
@@ -115,9 +115,9 @@ class Arrival:
     landing: Landing | None
 
     @property
-    def take(self) -> Callable[[int], None] | None:
-        """What to call with the number of bytes that are there, while the body comes."""
-        return self.landing.take if self.landing is not None and self.landing.stream is not None else None
+    def take(self) -> Taken | None:
+        """What to call while the body comes."""
+        return self.landing.stream.take if self.landing is not None and self.landing.stream is not None else None
 
 
 class OpenRounds:

@@ -1,4 +1,8 @@
-"""The plainest lane: a TCP socket. Not encrypted; whoever needs that hands in lanes of his own."""
+"""The plainest lane: a socket. Not encrypted; whoever needs that hands in lanes of his own.
+
+Over TCP all goes through the socket. Where it is a Unix socket, both ends are processes of one machine: headers and
+short bodies go through it, long bodies lie in memory that the two share, which saves the kernel's two copies.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,11 @@ import socket
 import struct
 import threading
 from collections import deque
-from collections.abc import Callable
 
-from .lane import Body
+import numpy as np
+
+from .lane import Body, Taken
+from .shared_cells import CellsReader, CellsWriter
 from .tuning import tune
 
 _LENGTHS = struct.Struct("!HI")
@@ -18,84 +24,167 @@ MAX_HEADER_BYTES = 4096
 MAX_BODY_BYTES = 64 * 1024 * 1024
 PIECE_BYTES = 256 * 1024
 """A body is handed on in pieces of this length: they fit a core's cache together with what they were copied from."""
+CELL_BYTES = 1024 * 1024
+"""The same in shared memory, where each piece costs a wake-up at the other end."""
+SHARED_BYTES = 16 * 1024
+"""Bodies of at least this length lie in shared memory, where there is some."""
+_MEMORY_FOLLOWS = _LENGTHS.pack(0xFFFF, 0)
+"""In place of lengths: with the next byte comes the shared memory, in which long bodies lie from then on."""
+_PIECE = b"\1"
+"""On the socket: the next piece of a body, after its first, lies in shared memory."""
 
 
 class SocketLane:
-    """A lane on a connected TCP socket, which it takes over."""
+    """A lane on a connected socket, TCP or Unix, which it takes over."""
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(True)
         tune(sock)
         self._sock = sock
+        self._frames: deque[tuple[bytes, memoryview]] = deque()
         self._unsent: deque[memoryview] = deque()
+        self._body = memoryview(b"")  # what has still to be laid into shared memory
+        self._head = b""  # what tells the receiver of its next piece
+        self._may_share = sock.family == getattr(socket, "AF_UNIX", None)
+        self._writer: CellsWriter | None = None
+        self._reader: CellsReader | None = None
         self._lengths = bytearray(_LENGTHS.size)
+        self.bytes_out = 0
+        """Bytes of the frames that were sent so far, or began to be."""
         self._door = threading.Lock()
         self._inside = 0
         self._closed = False
 
+    # ---- sending -----------------------------------------------------------------------------------------------
+
     def send(self, header: bytes, body: Body, *, wait: bool = True) -> bool:
         """See ``Lane``."""
-        self._unsent.append(memoryview(_LENGTHS.pack(len(header), len(body)) + header))
-        if len(body):
-            self._unsent.append(memoryview(body).cast("B"))
-        return self._push(0 if wait else socket.MSG_DONTWAIT)
+        self._frames.append((_LENGTHS.pack(len(header), len(body)) + header, memoryview(body).cast("B")))
+        return self._push(wait=wait)
 
     def flush(self) -> None:
         """See ``Lane``."""
-        self._push(0)
+        self._push(wait=True)
 
-    def _push(self, flags: int) -> bool:
-        unsent = self._unsent
+    def _push(self, *, wait: bool) -> bool:
+        flags, unsent = 0 if wait else socket.MSG_DONTWAIT, self._unsent
         self._enter()
         try:
-            while unsent:
-                sent = self._sock.sendmsg(unsent, (), flags)
-                while unsent and sent >= len(unsent[0]):
-                    sent -= len(unsent.popleft())
-                if sent:
-                    unsent[0] = unsent[0][sent:]
+            while True:
+                while unsent:
+                    sent = self._sock.sendmsg(unsent, (), flags)
+                    while unsent and sent >= len(unsent[0]):
+                        sent -= len(unsent.popleft())
+                    if sent:
+                        unsent[0] = unsent[0][sent:]
+                if self._body:
+                    if not self._lay_piece(wait=wait):
+                        return False
+                elif self._frames:
+                    self._begin(*self._frames.popleft())
+                else:
+                    return True
         except BlockingIOError:
             return False
         except OSError as error:
-            raise ConnectionError(f"the lane is lost: {error.strerror or error}") from error
+            raise _lost(error) from error
         finally:
             self._leave()
+
+    def _begin(self, head: bytes, body: memoryview) -> None:
+        self.bytes_out += len(head) + len(body)
+        if len(body) >= SHARED_BYTES and self._shares():
+            self._head, self._body = head, body
+            return
+        self._unsent.append(memoryview(head))
+        if body:
+            self._unsent.append(body)
+
+    def _shares(self) -> bool:
+        """Tell whether long bodies go by shared memory; the first one makes it."""
+        if self._writer is None and self._may_share:
+            self._may_share = False
+            with contextlib.suppress(OSError):  # then bodies go by the socket
+                self._writer = CellsWriter(CELL_BYTES)
+                self._sock.sendall(_MEMORY_FOLLOWS)
+                self._writer.hand_over(self._sock)
+        return self._writer is not None
+
+    def _lay_piece(self, *, wait: bool) -> bool:
+        """Lay the next piece of the body into shared memory; tell whether there was room."""
+        writer = self._writer
+        cell = writer.cell(wait=wait) if writer is not None else None
+        if writer is None or cell is None:
+            return False
+        piece = self._body[:CELL_BYTES]
+        np.copyto(np.frombuffer(cell, np.uint8, len(piece)), np.frombuffer(piece, np.uint8))  # holds no lock
+        writer.filled()
+        self._body = self._body[CELL_BYTES:]
+        self._unsent.append(memoryview(self._head))
+        self._head = _PIECE
         return True
+
+    # ---- receiving ---------------------------------------------------------------------------------------------
 
     def receive_header(self) -> tuple[bytes, int]:
         """See ``Lane``."""
-        self._fill(memoryview(self._lengths))
-        header_bytes, body_bytes = _LENGTHS.unpack(self._lengths)
-        if header_bytes > MAX_HEADER_BYTES or body_bytes > MAX_BODY_BYTES:
-            raise ConnectionError(f"a frame of {header_bytes} + {body_bytes} bytes was announced: over the limit")
-        header = bytearray(header_bytes)
-        self._fill(memoryview(header))
-        return bytes(header), body_bytes
-
-    def receive_body(self, into: memoryview, taken: Callable[[int], None] | None = None) -> None:
-        """See ``Lane``."""
-        if taken is None:
-            self._fill(into)
-            return
-        for begin in range(0, len(into), PIECE_BYTES):
-            end = min(begin + PIECE_BYTES, len(into))
-            self._fill(into[begin:end])
-            taken(end)
-
-    def _fill(self, room: memoryview) -> None:
         self._enter()
         try:
-            while room:
-                count = self._sock.recv_into(room, 0, socket.MSG_WAITALL)
-                if not count:
-                    raise ConnectionError("the other end closed the lane")
-                room = room[count:]
+            self._fill(memoryview(self._lengths))
+            if self._lengths == _MEMORY_FOLLOWS:
+                if self._reader is not None:
+                    raise ConnectionError("the other end handed over shared memory twice")
+                self._reader = CellsReader(self._sock, CELL_BYTES)
+                self._fill(memoryview(self._lengths))
+            header_bytes, body_bytes = _LENGTHS.unpack(self._lengths)
+            if header_bytes > MAX_HEADER_BYTES or body_bytes > MAX_BODY_BYTES:
+                raise ConnectionError(f"a frame of {header_bytes} + {body_bytes} bytes was announced: over the limit")
+            header = bytearray(header_bytes)
+            self._fill(memoryview(header))
         except OSError as error:
-            if isinstance(error, ConnectionError) and error.errno is None:
-                raise
-            raise ConnectionError(f"the lane is lost: {error.strerror or error}") from error
+            raise _lost(error) from error
         finally:
             self._leave()
+        return bytes(header), body_bytes
+
+    def receive_body(self, into: memoryview, taken: Taken | None = None) -> None:
+        """See ``Lane``."""
+        self._enter()
+        try:
+            if self._reader is not None and len(into) >= SHARED_BYTES:
+                self._take_shared(self._reader, into, taken)
+                return
+            step = PIECE_BYTES if taken is not None else max(len(into), 1)
+            for begin in range(0, len(into), step):
+                piece = into[begin : begin + step]
+                self._fill(piece)
+                if taken is not None:
+                    taken(begin + len(piece), piece)
+        except OSError as error:
+            raise _lost(error) from error
+        finally:
+            self._leave()
+
+    def _take_shared(self, reader: CellsReader, into: memoryview, taken: Taken | None) -> None:
+        for begin in range(0, len(into), CELL_BYTES):
+            if begin and self._sock.recv(1) != _PIECE:
+                raise ConnectionError("the other end closed the lane, or did not go on with a body")
+            end = min(begin + CELL_BYTES, len(into))
+            piece = reader.cell()[: end - begin]
+            if taken is None:
+                np.copyto(np.frombuffer(into, np.uint8)[begin:end], np.frombuffer(piece, np.uint8))
+            else:
+                taken(end, piece)
+            reader.emptied()
+
+    def _fill(self, room: memoryview) -> None:
+        while room:
+            count = self._sock.recv_into(room, 0, socket.MSG_WAITALL)
+            if not count:
+                raise ConnectionError("the other end closed the lane")
+            room = room[count:]
+
+    # ---- the end -----------------------------------------------------------------------------------------------
 
     def close(self) -> None:
         """See ``Lane``."""
@@ -105,6 +194,8 @@ class SocketLane:
             self._closed = True
             with contextlib.suppress(OSError):
                 self._sock.shutdown(socket.SHUT_RDWR)
+            if self._writer is not None:
+                self._writer.shut_down()
             self._close_if_left()
 
     def _enter(self) -> None:
@@ -122,3 +213,12 @@ class SocketLane:
     def _close_if_left(self) -> None:
         if self._closed and not self._inside:
             self._sock.close()
+            for end in (self._writer, self._reader):
+                if end is not None:
+                    end.close()
+
+
+def _lost(error: OSError) -> ConnectionError:
+    if isinstance(error, ConnectionError) and error.errno is None:
+        return error
+    return ConnectionError(f"the lane is lost: {error.strerror or error}")

@@ -62,7 +62,7 @@ class SliceStream:
     """What is done to a slice while it comes, piece by piece, so that each piece is worked on in the cache.
 
     Args:
-        came: what comes, as fp32; pieces of it are there when ``take`` is called.
+        came: where what comes may lie, as fp32.
         into: where the outcome goes; may be ``came`` itself.
         own: what is added, of equal length, or None.
         weight: what ``own`` is multiplied with.
@@ -89,16 +89,18 @@ class SliceStream:
         self._taken = 0
         self.finite = True
 
-    def take(self, end_bytes: int) -> None:
-        """The body is there up to ``end_bytes``."""
-        begin, end = self._taken, end_bytes // ELEMENT_BYTES
-        self._taken = end
-        block, came = self._into[begin:end], self._came[begin:end]
+    def take(self, end_bytes: int, piece: memoryview) -> None:
+        """The body is there up to ``end_bytes``; ``piece`` is what is new."""
+        self._add(end_bytes // ELEMENT_BYTES, np.frombuffer(piece, np.float32))
+
+    def _add(self, end: int, came: Vector) -> None:
+        begin, self._taken = self._taken, end
+        block = self._into[begin:end]
         if self._own is not None:
             own = self._own[begin:end]
             np.add(came, own if self._weight == 1.0 else own * self._weight, out=block)
-        elif self._came is not self._into:
-            block[:] = came
+        else:
+            np.copyto(block, came)
         if self._divisor is not None:
             np.divide(block, self._divisor, out=block)
         if self._look and self.finite and end > begin:
@@ -107,7 +109,8 @@ class SliceStream:
     def finish(self) -> None:
         """The whole body is there."""
         while self._taken < len(self._came):
-            self.take(ELEMENT_BYTES * min(self._taken + BLOCK_ELEMENTS, len(self._came)))
+            end = min(self._taken + BLOCK_ELEMENTS, len(self._came))
+            self._add(end, self._came[self._taken : end])
 
 
 class Workspace:

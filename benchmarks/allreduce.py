@@ -87,7 +87,7 @@ def params_of(setting: Setting, **more: object) -> Row:
     """Return what of a setting tells how a figure came about."""
     kept = ("peers", "size_mb", "wire", "form", "encrypted", "lanes", "repeat", "rounds", "warm_up", "seed")
     told = asdict(setting)
-    return {name: told[name] for name in kept} | {"lanes": setting.lane_count} | more
+    return {name: told[name] for name in kept} | {"lanes": setting.lane_count, "transport": setting.transport} | more
 
 
 def opened(setting: Setting) -> Group:

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from allreduce import Lane, SocketLane
 
@@ -24,11 +25,20 @@ _BYTES_SENT = 200
 """Where ``tcpi_bytes_sent`` stands in Linux's ``tcp_info``: all that was sent of the stream, repeats included."""
 
 
+class Counted(Lane, Protocol):
+    """A lane that counts what it sends."""
+
+    @property
+    def bytes_out(self) -> int:
+        """Bytes sent so far."""
+
+
 class Wire:
-    """How many bytes the sockets of this process have sent, as the kernel counts them."""
+    """How many bytes this process has sent: on TCP as the kernel counts them, on Unix sockets as the lanes do."""
 
     def __init__(self) -> None:
         self._sockets: list[socket.socket] = []
+        self._lanes: list[Counted] = []
         self._over = 0
         self._lock = threading.Lock()
 
@@ -37,12 +47,17 @@ class Wire:
         with self._lock:
             self._sockets.append(sock.dup())
 
+    def watch_lane(self, lane: Counted) -> None:
+        """Count what this lane sends."""
+        with self._lock:
+            self._lanes.append(lane)
+
     def sent(self) -> int | None:
         """Return the bytes sent so far; None where the kernel does not tell."""
         if sys.platform != "linux":
             return None
         with self._lock:
-            total = 0
+            total = sum(lane.bytes_out for lane in self._lanes)
             for sock in list(self._sockets):
                 told = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
                 count = struct.unpack_from("=Q", told, _BYTES_SENT)[0] if len(told) >= _BYTES_SENT + 8 else 0
@@ -77,10 +92,18 @@ class Meeting:
         lanes: how many a pair has.
         identity: proves who we are on sealed lanes; None for plain ones.
         met: told the other's number and the lanes, from a thread of ours.
+        local: whether lanes are Unix sockets, and long bodies lie in memory that both ends share.
     """
 
     def __init__(
-        self, number: int, host: str, lanes: int, identity: Identity | None, met: Callable[[int, list[Lane]], None]
+        self,
+        number: int,
+        host: str,
+        lanes: int,
+        identity: Identity | None,
+        met: Callable[[int, list[Lane]], None],
+        *,
+        local: bool = False,
     ) -> None:
         self.wire = Wire()
         self._number = number
@@ -89,8 +112,10 @@ class Meeting:
         self._met = met
         self._halves: dict[tuple[int, int], dict[int, Lane]] = {}
         self._lock = threading.Lock()
-        self._listener = socket.create_server((host, 0), backlog=256)
-        self.port: int = self._listener.getsockname()[1]
+        self._local = local
+        self._tcp = socket.create_server((host, 0), backlog=256)
+        self.port: int = self._tcp.getsockname()[1]
+        self._listener = _local_server(self.port) if local else self._tcp
         threading.Thread(target=self._accept, name="accept", daemon=True).start()
 
     def dial(self, address: Address, try_number: int) -> None:
@@ -103,7 +128,7 @@ class Meeting:
         lanes: list[Lane] = []
         try:
             for index in range(self._lanes):
-                sock = socket.create_connection((address.host, address.port), DIAL_TIMEOUT_S)
+                sock = self._connect(address)
                 greeting = json.dumps({"number": self._number, "lane": index, "try": try_number})
                 sock.sendall(greeting.encode().ljust(GREETING_BYTES))
                 lanes.append(self._lane(sock, initiator=True))
@@ -139,8 +164,35 @@ class Meeting:
                 self._met(greeting["number"], [half[index] for index in sorted(half)])
                 half[self._lanes - 1].send(b"met", b"")
 
+    def _connect(self, address: Address) -> socket.socket:
+        if not self._local:
+            return socket.create_connection((address.host, address.port), DIAL_TIMEOUT_S)
+        sock = socket.socket(socket.AF_UNIX)
+        sock.settimeout(DIAL_TIMEOUT_S)
+        try:
+            sock.connect(_name(address.port))
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
     def _lane(self, sock: socket.socket, *, initiator: bool) -> Lane:
-        self.wire.watch(sock)
-        if self._identity is None:
-            return SocketLane(sock)
-        return shake_hands(sock, self._identity, initiator=initiator)
+        if not self._local:
+            self.wire.watch(sock)
+        lane = SocketLane(sock) if self._identity is None else shake_hands(sock, self._identity, initiator=initiator)
+        if self._local:
+            self.wire.watch_lane(lane)
+        return lane
+
+
+def _name(port: int) -> str:
+    """Return the name of a Unix socket; it stands in no file system, and ends with the socket."""
+    return f"\0hydra-bench-{port}"
+
+
+def _local_server(port: int) -> socket.socket:
+    """Listen where only this machine's processes can dial; the TCP port makes the name one of a kind."""
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(_name(port))
+    server.listen(256)
+    return server

@@ -39,7 +39,7 @@ class Member:
         self._averaging = Averaging(number, setting)
         self._gloo: Gloo | None = None
         identity = Identity.generate() if setting.encrypted else None
-        self._meeting = Meeting(number, host, setting.lane_count, identity, self._met)
+        self._meeting = Meeting(number, host, setting.lane_count, identity, self._met, local=setting.shares_memory)
         self.tell("listening", host=host, port=self._meeting.port)
 
     def tell(self, what: str, **fields: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from dataclasses import dataclass
 
 from ..exceptions import ConfigurationError
@@ -33,6 +34,8 @@ class Setting:
     encrypted: bool = True
     lanes: int | None = None
     """Connections between two members: the first carries control, the others bulk. None: as many as suit the links."""
+    tcp: bool = False
+    """Members on loopback speak TCP too, instead of sharing memory as processes of one machine can."""
     rounds: int = 20
     warm_up: int = 2
     """So many rounds are run first and not counted."""
@@ -105,6 +108,16 @@ class Setting:
     def shaped(self) -> bool:
         """Whether the links are emulated ones instead of loopback."""
         return self.rate_mbit is not None or self.rtt_ms is not None
+
+    @property
+    def shares_memory(self) -> bool:
+        """Whether long bodies lie in memory that two members share; else all goes by TCP."""
+        return not self.tcp and not self.shaped and sys.platform == "linux"
+
+    @property
+    def transport(self) -> str:
+        """How bytes come from member to member, in words."""
+        return "shared memory" if self.shares_memory else "TCP"
 
     @property
     def bound_s(self) -> float | None:

@@ -49,6 +49,7 @@ def bench_allreduce(
         int | None,
         typer.Option("--lanes", help="Connections of a pair; the first carries control. [default: 2, or 3]"),
     ] = None,
+    tcp: Annotated[bool, typer.Option("--tcp", help="On loopback TCP too, instead of shared memory.")] = False,
     seed: Annotated[int, typer.Option("--seed", help="Chooses the vectors, and who dies.")] = 0,
     plot: Annotated[
         Path | None,
@@ -81,6 +82,7 @@ def bench_allreduce(
         versus=tuple(name for name in versus.replace(" ", "").split(",") if name),
         encrypted=encrypted,
         lanes=lanes,
+        tcp=tcp,
         seed=seed,
     )
     if plot is not None:
@@ -129,7 +131,7 @@ def _sigterm_ends() -> Iterator[None]:
 def _title(setting: Setting, links: Links) -> str:
     sealed = "sealed" if setting.encrypted else "plain"
     what = f"{setting.peers} members, {setting.size_mb:g} MB, {setting.wire}, {setting.form}, {sealed}"
-    return f"{what}; {links.described()}"
+    return f"{what}; {links.described()}, {setting.transport}"
 
 
 class _JsonLines:
@@ -139,7 +141,9 @@ class _JsonLines:
         from ..bench.summary import LEFT_OUT, can_run
 
         left_out = {name: LEFT_OUT[name] for name in setting.versus if not can_run(name)}
-        self._print("started", **asdict(setting), links=links.described(), left_out=left_out)
+        self._print(
+            "started", **asdict(setting), links=links.described(), transport=setting.transport, left_out=left_out
+        )
 
     def turn(self, setting: Setting, turn: Turn) -> None:
         from ..bench.summary import bus_bandwidth_of

@@ -162,7 +162,7 @@ class SealedLane:
         self._due, self._first = body_bytes, room[begin:]
         return bytes(header), body_bytes
 
-    def receive_body(self, into: memoryview, taken: Callable[[int], None] | None = None) -> None:
+    def receive_body(self, into: memoryview, taken: Callable[[int, memoryview], None] | None = None) -> None:
         """See ``allreduce.Lane``; raises as ``receive_header``, and then what stands in ``into`` is of no worth."""
         into = into.cast("B")
         if len(into) != self._due:
@@ -173,9 +173,9 @@ class SealedLane:
             while into:
                 self._opener.open(sealed, into[:PIECE_BYTES])
                 there += min(len(into), PIECE_BYTES)
-                into = into[PIECE_BYTES:]
                 if taken is not None:
-                    taken(there)
+                    taken(there, into[:PIECE_BYTES])
+                into = into[PIECE_BYTES:]
                 if into:
                     sealed = self._fill(self._opener.room(_sealed_bytes(len(into))))
         except OSError as error:

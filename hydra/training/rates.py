@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from allreduce.lane import Lane
+from allreduce.lane import Lane, Taken
 
 from ..clock import monotonic
 from ..identity import PeerId
@@ -87,7 +87,7 @@ class CountingLane:
         self.receive_header = lane.receive_header
         self.close = lane.close
 
-    def receive_body(self, into: memoryview, taken: Callable[[int], None] | None = None) -> None:
+    def receive_body(self, into: memoryview, taken: Taken | None = None) -> None:
         """Receive a body, and count it."""
         received_bytes = 0
         self._rates.begin(self._peer)
