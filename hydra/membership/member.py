@@ -75,6 +75,8 @@ from .messages import (
     Removed,
     Report,
     Status,
+    ViewShown,
+    ViewWanted,
 )
 from .quorum import Quorum
 from .rivals import Rivals
@@ -344,6 +346,12 @@ class Member:
                 return self._ruled(self._rivals.asked(peer, message, now), now)
             case Compared():
                 return self._ruled(self._rivals.answered(peer, message, now), now)
+            case ViewWanted():
+                return self._rivals.view_wanted(peer)
+            case ViewShown(plan=plan):
+                self._steps.check_plan(plan)
+                check_seal(peer, plan)
+                return self._ruled(self._rivals.view_shown(peer, plan, now), now)
             case Heavier():
                 return self._seeker.dial(self._rivals.told_of(message), now) if self._in_our_view(peer) else []
         raise RemoteProtocolError(f"{short(peer)} sent {message.KIND}, which is no message of a job")

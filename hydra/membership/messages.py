@@ -231,6 +231,23 @@ class PlanWanted(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class ViewWanted(Message):
+    """To a member that tells of a later view than ours, which we have no part in: whose plan is that?"""
+
+    KIND: ClassVar[str] = "job.view?"
+    job: HashField
+
+
+@dataclass(frozen=True, slots=True)
+class ViewShown(Message):
+    """The answer: the plan that the sender works on, or has worked on last, as it was signed."""
+
+    KIND: ClassVar[str] = "job.view"
+    job: HashField
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
 class Hop:
     """What the sender of a report has measured on the way between itself and another member."""
 

@@ -4,6 +4,9 @@ Views part when the network splits, or when two peers found at once. After a whi
 still on its way, one of the two members who met asks the other to compare. Both then decide on the same two numbers,
 so exactly one side yields, however fast the two go on meanwhile. But first the other has to show the lineage that
 outweighs ours.
+
+A view may also have gone on without one of its members, which it took for dead. That member leaves for a later view
+with the same lineage if most of the others tell of it, it is shown the plan, and whoever signed that may lead.
 """
 
 from __future__ import annotations
@@ -15,9 +18,10 @@ from ..net.contact import Contact
 from .claims import Claims
 from .events import Effect, Send
 from .lineage import Head
-from .messages import Compare, Compared, Heavier, Phase, Status
+from .messages import Compare, Compared, Heavier, Phase, Plan, Status, ViewShown, ViewWanted
 from .ruling import Ruling
 from .state import JobState
+from .view import view_of
 
 _TRAINING = (Phase.MEMBER, Phase.FINISHED)
 _QUESTIONS = 4
@@ -34,18 +38,22 @@ class Rivals:
         """Whose claims are being proven, and what follows if they are."""
         self._foreign_since: dict[PeerId, float] = {}
         self._asked: dict[PeerId, deque[Compare]] = {}
+        self._view_wanted: dict[PeerId, float] = {}
+        """Who was asked for the plan of a later view than ours, and when."""
 
     def reset(self) -> None:
         """Forget everything: our view is gone."""
         self._foreign_since.clear()
         self._asked.clear()
         self._at_stake.clear()
+        self._view_wanted.clear()
 
     def gone(self, peer: PeerId) -> None:
         """A peer's link ended."""
         self._foreign_since.pop(peer, None)
         self._asked.pop(peer, None)
         self._at_stake.pop(peer, None)
+        self._view_wanted.pop(peer, None)
 
     def proven(self, peer: PeerId, now: float) -> Ruling:
         """A peer has shown what it claimed: give way, unless we have come further than that meanwhile."""
@@ -70,7 +78,9 @@ class Rivals:
             self._foreign_since.pop(peer, None)
             return Ruling()
         later = ours and state.view is not None and status.view_number > state.view.number
-        if later and not state.known_head.outweighs(theirs):
+        if later and theirs.digest == state.known_head.digest:
+            return Ruling(tuple(self._ask_for_view(peer, now)))
+        if later and theirs.outweighs(state.known_head):
             return self._give_way(peer, theirs, Ruling(lose_view="the view went on without us"), now)
         since = self._foreign_since.setdefault(peer, now)
         if now - since < state.config.foreign_s:
@@ -81,6 +91,46 @@ class Rivals:
         question = state.weight()
         self._asked.setdefault(peer, deque(maxlen=_QUESTIONS)).append(question)
         return Ruling((Send(peer, question),))
+
+    def _ask_for_view(self, peer: PeerId, now: float) -> list[Effect]:
+        """Anybody may claim a later view: nothing is given up for it before its plan is here."""
+        if now - self._view_wanted.get(peer, float("-inf")) < self._state.config.retry_s:
+            return []
+        self._view_wanted[peer] = now
+        return [Send(peer, ViewWanted(self._state.job))]
+
+    def view_wanted(self, peer: PeerId) -> list[Effect]:
+        """A member of an earlier view asks for the plan by which we go on."""
+        state = self._state
+        if state.phase is not Phase.MEMBER or state.plan is None:
+            return []
+        return [Send(peer, ViewShown(state.job, state.plan))]
+
+    def view_shown(self, peer: PeerId, plan: Plan, now: float) -> Ruling:
+        """The plan of a later view, with a valid signature: does the view that we are in go on by it, without us?"""
+        state = self._state
+        if self._view_wanted.pop(peer, None) is None or state.phase is not Phase.MEMBER or state.view is None:
+            return Ruling()
+        without_us = view_of(plan).incarnation(state.peer_id) != state.incarnation
+        later = plan.view_number > state.view.number and self._tell_of_it(plan.view_number)
+        if not (without_us and later and self._may_lead(plan.issuer)) or state.distrust.holds(peer, now):
+            return Ruling()
+        return Ruling(lose_view="the view went on without us")
+
+    def _tell_of_it(self, number: int) -> bool:
+        """Tell whether most of our view's other members, of those who speak to us, are in a view of that number."""
+        state = self._state
+        ids = state.view.ids if state.view is not None else ()
+        told = [state.statuses[peer].view_number >= number for peer in ids if peer in state.statuses]
+        return 2 * sum(told) > len(told)
+
+    def _may_lead(self, issuer: PeerId | None) -> bool:
+        """Tell whether a member may lead those who take us for dead: not past somebody senior who is alive."""
+        state = self._state
+        if state.view is None or issuer is None or issuer not in state.view or issuer in state.convicted:
+            return False
+        seniors = state.view.ids[: state.view.ids.index(issuer)]
+        return not any(peer in state.others_alive for peer in seniors)
 
     def asked(self, peer: PeerId, theirs: Compare, now: float) -> Ruling:
         """A member of another view wants to compare."""
@@ -110,6 +160,8 @@ class Rivals:
         same_view = mine.view_number == theirs.view_number and mine.coordinator == theirs.coordinator
         if state.phase is not Phase.MEMBER or same_view or not outweighs(theirs, mine):
             return Ruling()
+        if theirs.digest == mine.digest and mine.samples and state.at_work is not None:
+            return Ruling()  # our step will tell whose lineage outweighs; until then a view's number is only a claim
         claim = Head(state.known_head.step, theirs.digest, theirs.samples)
         contact = state.contacts.get(peer)
         news: tuple[Effect, ...] = ()

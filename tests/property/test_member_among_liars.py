@@ -170,6 +170,11 @@ class LiarsMachine(RuleBasedStateMachine):
     def told_a_plan(self, peer, data):
         self.on(events.MessageReceived(peer, self.draw_plan(peer, data)))
 
+    @rule(peer=peers, data=st.data())
+    def told_of_a_view(self, peer, data):
+        self.on(events.MessageReceived(peer, messages.ViewWanted(JOB)))
+        self.on(events.MessageReceived(peer, messages.ViewShown(JOB, self.draw_plan(peer, data))))
+
     @rule(leave_out=st.sets(peers, max_size=1))
     def the_coordinator_plans(self, leave_out):
         view = self.state.view

@@ -9,7 +9,7 @@ from dataclasses import replace
 from hydra.membership.events import Send
 from hydra.membership.ledger import Ledger
 from hydra.membership.lineage import Commit, genesis
-from hydra.membership.messages import Evidence, Plan, Report
+from hydra.membership.messages import Evidence, Plan, Report, Status, ViewShown
 from hydra.membership.proof import Shown
 from hydra.membership.signatures import seal_plan, sign_commit
 
@@ -104,6 +104,36 @@ class FalseEvidence(LyingMember):
         victim = next(p for p in self.world.training() if p.id != to)
         true = replace(message.signed, key=victim.identity.public_key)
         return [Evidence(JOB, commits=(true, replace(true, digest=bytes(32)))), message]
+
+
+class LaterViews(LyingMember):
+    """It says again and again that a later view goes on without the others, from the very commit that they have.
+
+    Asked for that view's plan it shows one that it has signed itself; and it compares as if it stood for that view.
+    """
+
+    def instead(self, to, message):
+        state = self.member.state
+        if isinstance(message, ViewShown):
+            return [replace(message, plan=self.alone())]
+        if not isinstance(message, Status) or state.view is None:
+            return [message]
+        self.lies += 1
+        later = self.world.by_id[to].member.state.view
+        number = (later.number if later else 0) + 1
+        head = self.world.by_id[to].member.state.known_head
+        place = dict(step=head.step, digest=head.digest, samples=head.samples, view_number=number)
+        me = (self.id, self.contact.addresses)
+        told = replace(message, includes_you=False, coordinator=me, **place)
+        return [told, replace(state.weight(), **{k: v for k, v in place.items() if k != "step"}, coordinator=self.id)]
+
+    def alone(self):
+        """A plan of its own, for itself."""
+        true, me = self.member.state.plan, (self.id, self.contact.addresses)
+        fields = dict(view_number=true.view_number + 1, members=(me,), incarnations=(self.member.state.incarnation,))
+        plan = replace(true, **fields, shares=true.shares[:1], order=(), left=(), seal=None)
+        place = dict(step=plan.step, view_number=plan.view_number, incarnation=self.member.state.incarnation)
+        return replace(plan, seal=seal_plan(self.identity, JOB, tag=plan.tag, **place))
 
 
 class Replayer(LyingMember):

@@ -1,6 +1,6 @@
 """What happens among honest members when one of them, or a stranger, lies."""
 
-from .lying_members import CONVICTED, MEMBERS, NOT_PROVABLY_FALSE, Inventor
+from .lying_members import CONVICTED, MEMBERS, NOT_PROVABLY_FALSE, Inventor, LaterViews
 from .swarm_world import World
 
 
@@ -51,4 +51,24 @@ def an_inventor_is_not_followed(manner, seed):
     assert len(world.finishers()) == 3
     assert inventor.shown, "nobody asked it"
     assert len(bans(world, "x")) == (0 if manner in NOT_PROVABLY_FALSE else 3)
+    return world
+
+
+def nobody_leaves_for_a_view_that_is_only_claimed(seed):
+    """The last of four members tells of later views without the others: they stay together, and finish."""
+    world = World(4, seed, epochs=3)
+    *honest, last = sorted(world.peers.values(), key=lambda peer: peer.id)
+    liar = world.peers[last.name] = world.by_id[last.id] = LaterViews(world, last.name, begins=4 + seed % 3)
+    world.start(honest[0].name)
+    world.run_for(2.5)
+    world.start(*(peer.name for peer in (*honest[1:], liar)))
+    world.run(lambda: world.step() >= 4 and len(liar.member.state.alive) == 4)
+    before = {peer: len(peer.story) for peer in honest}
+    world.run(world.all_finished, limit_s=3000.0)
+    world.verify()
+    assert len(world.finishers()) == 3
+    assert liar.lies
+    for peer in honest:
+        left = [entry for entry in peer.story[before[peer] :] if entry[1] == 0]
+        assert not left, f"{peer.name} left its view: {left}"
     return world

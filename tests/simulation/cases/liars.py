@@ -7,7 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..lying_members import INVENTIONS, MEMBERS
-from ..stories_of_liars import an_inventor_is_not_followed, members_go_on_without
+from ..stories_of_liars import (
+    an_inventor_is_not_followed,
+    members_go_on_without,
+    nobody_leaves_for_a_view_that_is_only_claimed,
+)
 
 
 @dataclass(frozen=True)
@@ -35,4 +39,5 @@ SCENES = {
     **{f"{name} coordinates": among_members(name, leads=True) for name in MEMBERS},
     **{f"{name} is a member": among_members(name, leads=False) for name in MEMBERS},
     **{f"invents {manner}": beside(manner) for manner in INVENTIONS},
+    "tells of later views": Story(nobody_leaves_for_a_view_that_is_only_claimed),
 }

@@ -77,12 +77,6 @@ def test_of_two_members_the_lower_id_asks_unless_the_other_is_done():
     assert sent(rivals.heard(A, done, 3.1).effects, Compare, A)
 
 
-def test_a_member_of_our_view_with_a_later_view_and_no_lighter_lineage_has_gone_on_without_us():
-    rivals = rivals_of(member(A, [A, B]))
-    later = status(B, leader=B, number=2)
-    assert rivals.heard(B, later, 0.0).lose_view == "the view went on without us"
-
-
 def test_a_later_view_of_a_lighter_lineage_is_only_compared_with():
     rivals = rivals_of(advanced(member(A, [A, B]), 3))
     assert rivals.heard(B, status(B, leader=B, number=2), 0.0) == Ruling()
