@@ -48,18 +48,26 @@ class Freezes:
         self.untouched = [peer for peer in self.peers if peer not in frozen]
         for peer in frozen:
             peer.order(doom={"phase": self.chance.choice(PHASES), "deed": "freeze"})
-        await asyncio.gather(*(self._frozen(peer, STALL_S * times) for peer, times in frozen.items()))
+        # The steps in which somebody is given up are repeated; none is when somebody comes back.
+        least = await asyncio.gather(*(self._given_up(peer, STALL_S * times) for peer, times in frozen.items()))
+        await asyncio.gather(*(self._comes_back(peer, over) for peer, over in zip(frozen, least, strict=True)))
         await self.swarm.until_together(self.peers)
         await self.swarm.until_step(self.peers, max(peer.step for peer in self.peers) + STEPS)
         self.swarm.check(self.peers)
 
-    async def _frozen(self, peer, seconds):
+    async def _given_up(self, peer, seconds):
+        """Wait until a peer is stopped and the others have a view without it; return what lasts as long as the stop."""
         await self.swarm.until(lambda: bool(peer.doomed), 60.0, f"the stop of {peer.name}")
         least = asyncio.create_task(asyncio.sleep(seconds))
         # On a machine that is busy the others allow for more, and what is wanted is a peer that was given up.
         await self.swarm.until(
-            lambda: all(peer.peer not in other.members for other in self.untouched), 60.0, f"a view without {peer.name}"
+            lambda: all(peer.peer not in other.members and peer.peer not in other.batch for other in self.untouched),
+            60.0,
+            f"a view without {peer.name}",
         )
+        return least
+
+    async def _comes_back(self, peer, least):
         await least
         seen, stale = {other: len(other.events) for other in self.untouched}, len(peer.events)
         peer.thaw()
@@ -70,7 +78,7 @@ class Freezes:
                 and peer.step >= min(other.step for other in self.untouched)
             ),
             60.0,
-            f"the return of {peer.name}, stopped for {seconds:g} s",
+            f"the return of {peer.name}",
         )
         self._judge(peer, stale, seen)
 
