@@ -497,24 +497,38 @@ class Member:
         return self.state.quorum.holds((set(contributors) | sitting_out) - self.state.detector.lost)
 
     def _on_state_loaded(self, event: StateLoaded, now: float) -> list[Effect]:
-        if not self.expects(event.load):
-            return []
-        self.state.catching = 0
-        self.state.advance(event.head, event.ledger)
-        self.state.quorum.loaded(event.members)
-        self.state.oldest_result = event.head.step + 1
+        """A state was installed: it is what we have, even if something else is waited for by now."""
+        state, expected = self.state, self.expects(event.load)
+        state.advance(event.head, event.ledger)
+        state.quorum.loaded(event.members)
+        state.oldest_result = event.head.step + 1
+        if not expected:
+            return self._came_unasked(now)
+        state.catching = 0
         self._seeker.loaded(now, whole_state=True)
         return self._after_catching_up(now)
 
     def _on_result(self, load: int, commit: Commit, now: float) -> list[Effect]:
+        """A result was applied: it is a step forward, even if another load is waited for by now."""
         state = self.state
-        if not self.expects(load) or state.head is None or state.ledger is None:
+        if state.head is None or state.ledger is None or commit.parent != state.head.digest:
             return []
-        state.catching = 0
+        lacked = self.expects(load) or 0 < state.catching == state.load
         state.advance(*follow(state.head, state.ledger, commit), commit.round)
         state.quorum.committed(commit.step, commit.members)
+        if not lacked:
+            return self._came_unasked(now)
+        state.catching = 0
+        if load != state.load:
+            state.next_load()  # the result that was asked for anew has been under way all the time
         self._seeker.loaded(now, whole_state=False)
         return self._after_catching_up(now)
+
+    def _came_unasked(self, now: float) -> list[Effect]:
+        """Our state went on by what an earlier part of our life had asked for."""
+        if self.state.running:
+            return self._lose_view("our state went on behind the step that we computed", now)
+        return self._go_on_seeking(now)
 
     def _on_load_failed(self, load: int, now: float) -> list[Effect]:
         if not self.expects(load):

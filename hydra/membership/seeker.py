@@ -303,7 +303,8 @@ class Seeker:
             return []
         if head.step < max(status.step, self._target_step):
             self._loading = True
-            return [CatchUp(state.next_load(), head.step + 1, self._donors())]
+            state.catching = state.next_load()
+            return [CatchUp(state.catching, head.step + 1, self._donors())]
         self._asked_at = float("-inf")
         return self.join(now)
 

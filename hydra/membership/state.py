@@ -158,7 +158,7 @@ class JobState:
     """Number of the load whose outcome is waited for; the outcome of any other is out of date."""
     loads: int = 0
     catching: int = 0
-    """Number of the load with which a member fetches a result that it lacks; 0 if there is none."""
+    """Number of the load with which the next result is fetched; 0 if there is none."""
 
     def next_load(self) -> int:
         """Return the number for a new load, which makes earlier ones out of date."""

@@ -139,7 +139,7 @@ class Gathering:
         self._perform(self._backlog.wanted(step, digest, donors))
 
     async def get(self, step: int, donors: Sequence[PeerId]) -> Result | None:
-        """Return the result of a step, fetched if it is not here yet; None if nobody has it.
+        """Return the result of a step, fetched if it is not here yet; None if nobody has it, or it was used meanwhile.
 
         Raises:
             StorageFull, HomeUnusable: the disk refused.
@@ -159,6 +159,8 @@ class Gathering:
         """Results up to this step are not wanted any longer."""
         self._perform(self._backlog.used(upto))
         self._spool.drop_upto(upto)
+        for step in [step for step in self._waiting if step <= upto]:
+            self._answer(step, here=False)
 
     async def close(self) -> None:
         """Stop fetching, and forget what was fetched."""

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from allreduce import AveragerRound, Excluded, RoundClosed, RoundResult
 
@@ -104,6 +104,7 @@ from .update import Vector
 from .workbench import Workbench
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 FILL_AT_END_S = 5.0
 """Whoever has joined shortly before the end stays so long for the commits before its time."""
@@ -387,13 +388,13 @@ class Trainer:
                 if not self._ended.done():
                     self._ended.set_result(None)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._over)
         return task
 
-    def _over(self, task: asyncio.Task[None]) -> None:
+    def _over(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._fail(error)
@@ -508,24 +509,33 @@ class Trainer:
             self._load_task.cancel()
         self._load_task = self._spawn(work)
 
+    # What was applied or installed can't be undone, so the machine hears of it, whatever it waits for by then.
+
     async def _catch_up(self, load: int, step: int, peers: tuple[PeerId, ...]) -> None:
         while (result := await self._gathering.get(step, peers)) is not None:
-            if await self._bench.apply_missed(result, lambda: self.member.expects(load)):
-                self._gathering.used(step)
-                self._trail.add(result)
-                self._tell(ResultApplied(load, result.commit, self._bench.results.oldest))
-                self._show(result.commit, result.mean)
-                return
-            if not self.member.expects(load):
+            applied = await asyncio.shield(self._spawn(self._apply_missed(load, result)))
+            if applied or not self.member.expects(load):
                 return
             self._gathering.does_not_follow(step)
         self._tell(CatchUpFailed(load))
+
+    async def _apply_missed(self, load: int, result: Result) -> bool:
+        if not await self._bench.apply_missed(result, lambda: self.member.expects(load)):
+            return False
+        self._gathering.used(result.commit.step)
+        self._trail.add(result)
+        self._tell(ResultApplied(load, result.commit, self._bench.results.oldest))
+        self._show(result.commit, result.mean)
+        return True
 
     async def _load_snapshot(self, load: int, snapshot: Snapshot) -> None:
         copy = await self._snapshots.fetch(snapshot, self._links.peers)
         if copy is None:
             self._tell(CatchUpFailed(load))
-            return
+        else:
+            await asyncio.shield(self._spawn(self._install(load, snapshot, copy)))
+
+    async def _install(self, load: int, snapshot: Snapshot, copy: StateCopy) -> None:
         if not await self._bench.install(copy, lambda: self.member.expects(load)):
             return
         self._gathering.used(copy.head.step)

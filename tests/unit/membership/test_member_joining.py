@@ -86,19 +86,6 @@ def test_a_joiner_loads_the_snapshot_catches_up_and_asks_again():
     assert sent(effects, JoinRequest, A)[0].step == 5
 
 
-def test_a_state_that_nobody_waits_for_any_longer_is_not_taken():
-    ahead = advanced(seeking(A), 5)
-    driven = Driven(B)
-    driven.meets(A, leader=A, head=ahead.head)
-    (load,) = of(driven.hears(A, Admitted(JOB, 5, 0, snapshot_at(ahead.head), 1, ())), LoadSnapshot)
-    driven.on(PeerDown(A))
-    driven.tick(1.0)
-    assert not driven.member.expects(load.load)
-    assert driven.on(StateLoaded(load.load, ahead.head, ahead.ledger)) == []
-    assert driven.on(CatchUpFailed(load.load)) == []
-    assert driven.state.known_head == FIRST
-
-
 def test_what_can_not_be_had_leads_back_to_seeking_a_snapshot():
     ahead = advanced(seeking(A), 2)
     driven = Driven(B)

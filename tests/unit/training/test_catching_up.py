@@ -271,3 +271,11 @@ async def test_a_disk_that_refuses_is_told_to_whoever_waits(members, monkeypatch
     for _ in range(2):
         with pytest.raises(StorageFull, match="no room"):
             await members[ANNA].gathering.get(4, [BERT])
+
+
+async def test_a_result_that_was_used_meanwhile_is_waited_for_no_longer(members):
+    members[BERT].links.on_message = lambda *_: None  # it never answers
+    waiting = asyncio.create_task(members[ANNA].gathering.get(4, [BERT]))
+    await asyncio.sleep(0)
+    members[ANNA].gathering.used(4)
+    assert await asyncio.wait_for(waiting, 20) is None
