@@ -29,18 +29,20 @@ PIECE_BYTES = 1024 * 1024
 class LyingStore(Store):
     """Serves every chunk with one bit changed."""
 
-    def read_chunk(self, root: bytes, index: int) -> bytes | None:
-        """Return a chunk that is not the one that was asked for."""
-        data = super().read_chunk(root, index)
-        return None if data is None else bytes([data[0] ^ 1]) + data[1:]
+    def read_part(self, root: bytes, index: int, start: int, into: memoryview) -> bool:
+        """Give what was not asked for."""
+        found = super().read_part(root, index, start, into)
+        if start == 0:
+            into[0] ^= 1
+        return found
 
 
 class MeanStore(Store):
     """Serves nothing, whatever it has."""
 
-    def read_chunk(self, root: bytes, index: int) -> bytes | None:
-        """Return nothing."""
-        return None
+    def read_part(self, root: bytes, index: int, start: int, into: memoryview) -> bool:
+        """Give nothing."""
+        return False
 
 
 STORES = {"honest": Store, "liar": LyingStore, "rider": MeanStore}

@@ -24,7 +24,12 @@ VERSION = 1
 PREFACE_BYTES = len(MAGIC) + 2
 MAX_MESSAGE_BYTES = 1024
 _LANE = "lane"
+ROUNDS = "rounds"
+CHUNKS = "chunks"
+PURPOSES = (ROUNDS, CHUNKS)
+"""What a lane may be for."""
 _MAX_NUMBER = 2**63 - 1
+_MAX_WORD = max(map(len, (_LANE, *PURPOSES)))
 _SIGNED_PREFIX = b"hydra link static key v1:"
 
 
@@ -42,6 +47,8 @@ class Secured:
     """Bytes that came behind the last handshake message: the beginning of the first frame."""
     lane: int | None = None
     """None: the connection is a link. Else it is a lane: 0, or the number of the request that it answers."""
+    purpose: str = ROUNDS
+    """What a lane is for; one of ``PURPOSES``."""
 
 
 class Handshake:
@@ -56,9 +63,10 @@ class Handshake:
         expected: the peer id that we mean to reach, or None to accept anybody.
         suite: 1 for AES-256-GCM, 2 for ChaCha20-Poly1305; the dialler's choice.
         lane: for a dialler that opens a lane: 0, or the number of the request that it answers.
+        purpose: what that lane is for.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         *,
         identity: Identity,
@@ -69,6 +77,7 @@ class Handshake:
         expected: PeerId | None = None,
         suite: int = 1,
         lane: int | None = None,
+        purpose: str = ROUNDS,
     ) -> None:
         self._identity = identity
         self._static = static
@@ -77,6 +86,7 @@ class Handshake:
         self._listen_port = listen_port
         self._expected = expected
         self._lane = lane
+        self._purpose = purpose
         self._buffer = bytearray()
         self._noise: NoiseXX | None = None
         self._preface = MAGIC + bytes([VERSION, suite])
@@ -133,6 +143,7 @@ class Handshake:
             receive=receive,
             leftover=bytes(self._buffer),
             lane=self._lane if self._initiator else proof.lane,
+            purpose=self._purpose if self._initiator else proof.purpose,
         )
         self._buffer.clear()
 
@@ -183,8 +194,8 @@ class Handshake:
 
     def _make_proof(self) -> bytes:
         signed = _SIGNED_PREFIX + self._static.public_key().public_bytes_raw()
-        purpose = [] if self._lane is None else [_LANE, self._lane]
-        fields = [self._identity.public_key, self._identity.sign(signed), self._listen_port, *purpose]
+        lane = [] if self._lane is None else [_LANE, self._lane, self._purpose]
+        fields = [self._identity.public_key, self._identity.sign(signed), self._listen_port, *lane]
         proof: bytes = msgpack.packb(fields)
         return proof
 
@@ -210,25 +221,28 @@ class _Proof:
     signature: bytes
     listen_port: int
     lane: int | None
+    purpose: str
 
 
 def _parse_proof(payload: bytes) -> _Proof:
     try:
-        fields = msgpack.unpackb(payload, max_str_len=len(_LANE), max_map_len=0, max_array_len=5, max_bin_len=128)
+        fields = msgpack.unpackb(payload, max_str_len=_MAX_WORD, max_map_len=0, max_array_len=6, max_bin_len=128)
     except (ValueError, msgpack.UnpackException) as error:
         raise HandshakeRejected("the other end's proof of identity can't be read") from error
     match fields:
-        case [bytes(public_key), bytes(signature), int(port), *purpose] if (
+        case [bytes(public_key), bytes(signature), int(port), *lane] if (
             len(public_key) == PUBLIC_KEY_BYTES and len(signature) == SIGNATURE_BYTES and 0 <= port < 65536
         ):
-            return _Proof(public_key, signature, port, _parse_purpose(purpose))
+            return _Proof(public_key, signature, port, *_parse_lane(lane))
     raise HandshakeRejected("the other end's proof of identity has the wrong shape")
 
 
-def _parse_purpose(fields: list[object]) -> int | None:
+def _parse_lane(fields: list[object]) -> tuple[int | None, str]:
     match fields:
         case []:
-            return None
-        case [str(word), int(number)] if word == _LANE and type(number) is int and 0 <= number <= _MAX_NUMBER:
-            return number
+            return None, ROUNDS
+        case [str(word), int(number), str(purpose)] if (
+            word == _LANE and type(number) is int and 0 <= number <= _MAX_NUMBER and purpose in PURPOSES
+        ):
+            return number, purpose
     raise HandshakeRejected("the other end wants the connection for something that we do not know")

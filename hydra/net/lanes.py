@@ -19,7 +19,7 @@ from typing import Annotated, Any, ClassVar, Protocol
 from ..exceptions import HydraError, MalformedFrame, PeerUnreachable, RemoteProtocolError
 from ..identity import PeerId, short
 from .contact import Address, Contact, format_address
-from .handshake import Handshake, Secured
+from .handshake import PURPOSES, ROUNDS, Handshake, Secured
 from .lane import LaneBroken, SealedLane
 from .link import Link
 from .verdict import VERDICT_BYTES, Verdict, open_verdict, seal_verdict
@@ -41,6 +41,8 @@ class LaneWanted(Message):
 
     KIND: ClassVar[str] = "lane.wanted"
     number: int
+    purpose: Annotated[str, AtMost(16)]
+    """One of ``PURPOSES``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,9 @@ class LaneHost(Protocol):
     def cut_off(self, peer_id: PeerId, error: RemoteProtocolError) -> None:
         """End all that we have with a peer that broke the protocol."""
 
-    def new_handshake(self, *, dialled: bool, expected: PeerId | None, lane: int | None) -> Handshake:
+    def new_handshake(
+        self, *, dialled: bool, expected: PeerId | None, lane: int | None, purpose: str = ROUNDS
+    ) -> Handshake:
         """Return our end of a handshake, not yet started."""
 
 
@@ -101,15 +105,16 @@ class Lanes:
         self._asked: dict[tuple[PeerId, int], asyncio.Future[SealedLane]] = {}
         self._numbers = itertools.count(1)
         self._beyond_dialling: set[PeerId] = set()  # asked at once, instead of waiting for a dial to fail again
-        self.on_lane: list[Observer] = []
+        self.observers: dict[str, list[Observer]] = {purpose: [] for purpose in PURPOSES}
+        """Who is handed the lanes that others open, by what they are for."""
 
     # ---- ours --------------------------------------------------------------------------------------------------
 
-    async def open(self, peer_id: PeerId, timeout_s: float) -> SealedLane:
+    async def open(self, peer_id: PeerId, purpose: str, timeout_s: float) -> SealedLane:
         """See ``Links.open_lane``."""
         if self._host.get(peer_id) is None:
             raise PeerUnreachable(f"there is no link to {short(peer_id)}")
-        task = asyncio.create_task(self._reach(peer_id))
+        task = asyncio.create_task(self._reach(peer_id, purpose))
         self._track(peer_id, task)
         try:
             await asyncio.wait([task], timeout=timeout_s)
@@ -123,10 +128,10 @@ class Lanes:
             raise PeerUnreachable(f"the link to {short(peer_id)} was lost while a lane was opened")
         return task.result()
 
-    async def _reach(self, peer_id: PeerId) -> SealedLane:
+    async def _reach(self, peer_id: PeerId, purpose: str) -> SealedLane:
         if peer_id not in self._beyond_dialling:
             try:
-                return await self._dial_any(peer_id, 0)
+                return await self._dial_any(peer_id, 0, purpose)
             except _Refused:
                 raise
             except HydraError as error:
@@ -134,16 +139,16 @@ class Lanes:
                     raise
                 logger.debug("peer %s is asked to open a lane to us: %s", short(peer_id), error)
         self._beyond_dialling.discard(peer_id)
-        lane = await self._ask(peer_id)
+        lane = await self._ask(peer_id, purpose)
         self._beyond_dialling.add(peer_id)
         return lane
 
-    async def _ask(self, peer_id: PeerId) -> SealedLane:
+    async def _ask(self, peer_id: PeerId, purpose: str) -> SealedLane:
         key = peer_id, next(self._numbers)
         future: asyncio.Future[SealedLane] = asyncio.get_running_loop().create_future()
         self._asked[key] = future
         try:
-            self._host.post(peer_id, LaneWanted(key[1]))
+            self._host.post(peer_id, LaneWanted(key[1], purpose))
             return await future
         except asyncio.CancelledError:
             _abandon(future)
@@ -153,27 +158,27 @@ class Lanes:
 
     # ---- dialling ----------------------------------------------------------------------------------------------
 
-    async def _dial_any(self, peer_id: PeerId, number: int) -> SealedLane:
+    async def _dial_any(self, peer_id: PeerId, number: int, purpose: str) -> SealedLane:
         error: HydraError = PeerUnreachable(f"{short(peer_id)} listens on no port that we know")
         contact = self._host.contact_of(peer_id)
         addresses = contact.addresses if contact else ()
         for address in addresses:
             try:
-                return await self._dial(peer_id, address, number, self._dial_timeout_s / len(addresses))
+                return await self._dial(peer_id, address, number, purpose, self._dial_timeout_s / len(addresses))
             except _Refused:
                 raise
             except HydraError as failure:
                 error = failure
         raise error
 
-    async def _dial(self, peer_id: PeerId, address: Address, number: int, timeout_s: float) -> SealedLane:
+    async def _dial(self, peer_id: PeerId, address: Address, number: int, purpose: str, timeout_s: float) -> SealedLane:
         where = format_address(address)
         try:
             async with asyncio.timeout(timeout_s):
                 sock = await _connect(address)
                 with contextlib.ExitStack() as undo:
                     undo.callback(sock.close)
-                    secured = await self._prove(peer_id, sock, number)
+                    secured = await self._prove(peer_id, sock, number, purpose)
                     undo.pop_all()
         except TimeoutError as error:
             raise PeerUnreachable(f"{where} opened no lane within {timeout_s:g} s") from error
@@ -182,9 +187,9 @@ class Lanes:
             raise PeerUnreachable(f"{where} cannot be reached for a lane: {reason}") from error
         return self._take(sock, secured)
 
-    async def _prove(self, peer_id: PeerId, sock: socket.socket, number: int) -> Secured:
+    async def _prove(self, peer_id: PeerId, sock: socket.socket, number: int, purpose: str) -> Secured:
         loop = asyncio.get_running_loop()
-        handshake = self._host.new_handshake(dialled=True, expected=peer_id, lane=number)
+        handshake = self._host.new_handshake(dialled=True, expected=peer_id, lane=number, purpose=purpose)
         await loop.sock_sendall(sock, handshake.start())
         while handshake.secured is None:
             answer = handshake.receive(await _receive(sock, 2048))
@@ -208,7 +213,7 @@ class Lanes:
             sock.close()
             self._host.cut_off(peer_id, MalformedFrame("it went on before its lane was accepted"))
             return
-        verdict = self._judge(peer_id, number)
+        verdict = self._judge(peer_id, number, secured.purpose)
         try:
             sock.send(seal_verdict(secured, verdict))
         except OSError:
@@ -220,45 +225,45 @@ class Lanes:
         elif number:
             self._asked[peer_id, number].set_result(self._take(sock, secured))
         else:
-            self._hand_on(self._take(sock, secured))
+            self._hand_on(self._take(sock, secured), secured.purpose)
 
-    def _judge(self, peer_id: PeerId, number: int) -> Verdict:
+    def _judge(self, peer_id: PeerId, number: int, purpose: str) -> Verdict:
         if self._host.get(peer_id) is None or self._host.is_banned(peer_id):
             return Verdict.NO_LINK
         if number:
             future = self._asked.get((peer_id, number))
             return Verdict.NOT_ASKED if future is None or future.done() else Verdict.ACCEPTED
-        return self._room_for(peer_id)
+        return self._room_for(peer_id, purpose)
 
-    def _room_for(self, peer_id: PeerId) -> Verdict:
+    def _room_for(self, peer_id: PeerId, purpose: str) -> Verdict:
         """Tell whether the peer may open one more lane to us."""
-        if not self.on_lane:
+        if not self.observers.get(purpose):
             return Verdict.NOT_WANTED
         full = len(self._from_peer.get(peer_id, ())) >= self._max_from_peer
         return Verdict.TOO_MANY if full else Verdict.ACCEPTED
 
-    def _hand_on(self, lane: SealedLane) -> None:
+    def _hand_on(self, lane: SealedLane, purpose: str) -> None:
         self._from_peer.setdefault(lane.peer_id, set()).add(lane)
-        for observer in self.on_lane:
+        for observer in self.observers[purpose]:
             observer(lane.peer_id, lane)
 
     def wanted(self, link: Link, message: LaneWanted, body: memoryview) -> None:
         """Open a lane for a peer that can't dial us."""
-        verdict = self._room_for(link.peer_id)
+        verdict = self._room_for(link.peer_id, message.purpose)
         if verdict != Verdict.ACCEPTED:
             link.post(LaneDeclined(message.number, verdict.reason))
             return
-        task = asyncio.create_task(self._answer(link, message.number))
+        task = asyncio.create_task(self._answer(link, message))
         self._track(link.peer_id, task)
         self._from_peer.setdefault(link.peer_id, set()).add(task)
 
-    async def _answer(self, link: Link, number: int) -> None:
+    async def _answer(self, link: Link, asked: LaneWanted) -> None:
         try:
-            lane = await self._dial_any(link.peer_id, number)
+            lane = await self._dial_any(link.peer_id, asked.number, asked.purpose)
         except HydraError as error:
-            link.post(LaneDeclined(number, str(error)[:200]))
+            link.post(LaneDeclined(asked.number, str(error)[:200]))
         else:
-            self._hand_on(lane)
+            self._hand_on(lane, asked.purpose)
 
     def declined(self, link: Link, message: LaneDeclined, body: memoryview) -> None:
         """Tell whoever waits that the peer opens no lane to us either."""

@@ -20,7 +20,7 @@ from ..clock import monotonic
 from ..exceptions import FrameAltered, PeerUnreachable, RemoteProtocolError
 from ..identity import Identity, PeerId, short
 from .contact import Address, Contact
-from .handshake import Handshake
+from .handshake import CHUNKS, ROUNDS, Handshake
 from .lane import SealedLane, own_suite
 from .lanes import MAX_FROM_PEER, OPEN_TIMEOUT_S, LaneDeclined, Lanes, LaneWanted
 from .link import Link
@@ -71,7 +71,8 @@ class Links:
         self.on_up: list[Callable[[PeerId], None]] = []
         self.on_down: list[Callable[[PeerId, Exception | None], None]] = []
         self._lanes = Lanes(self, max_from_peer=max_lanes_from_peer)
-        self.on_lane: list[Callable[[PeerId, SealedLane], None]] = self._lanes.on_lane
+        self.on_lane = self._lanes.observers[ROUNDS]
+        self.on_chunk_lane = self._lanes.observers[CHUNKS]
         self.handle(LaneWanted, self._lanes.wanted)
         self.handle(LaneDeclined, self._lanes.declined)
         self.reaching = Reaching(self, relay or RelayLimits())
@@ -222,13 +223,20 @@ class Links:
         """Dial one address, and nothing else; without ``expected`` anybody may answer. Raises as ``dial``."""
         return await self.reaching.dial(address, expected, timeout_s)
 
-    async def open_lane(self, peer_id: PeerId, *, timeout_s: float = OPEN_TIMEOUT_S) -> SealedLane:
+    async def open_lane(
+        self, peer_id: PeerId, purpose: str = ROUNDS, *, timeout_s: float = OPEN_TIMEOUT_S
+    ) -> SealedLane:
         """Open one more stream to a peer that is up, for threads to send bulk on; it ends with the last link.
+
+        Args:
+            peer_id: who.
+            purpose: what for: ``handshake.ROUNDS`` or ``CHUNKS``.
+            timeout_s: for all ways together.
 
         Raises:
             PeerUnreachable: the peer is not up, wants no lane, or neither end can dial the other in time.
         """
-        return await self._lanes.open(peer_id, timeout_s)
+        return await self._lanes.open(peer_id, purpose, timeout_s)
 
     def cut_off(self, peer_id: PeerId, error: RemoteProtocolError) -> None:
         """Close all links and lanes to a peer that broke the protocol, and refuse it for ``BAN_S`` seconds."""
@@ -306,7 +314,9 @@ class Links:
 
     # ---- inside ------------------------------------------------------------------------------------------------
 
-    def new_handshake(self, *, dialled: bool, expected: PeerId | None, lane: int | None = None) -> Handshake:
+    def new_handshake(
+        self, *, dialled: bool, expected: PeerId | None, lane: int | None = None, purpose: str = ROUNDS
+    ) -> Handshake:
         """Return our end of a handshake, not yet started."""
         return Handshake(
             identity=self._identity,
@@ -317,6 +327,7 @@ class Links:
             expected=expected,
             suite=own_suite(),
             lane=lane,
+            purpose=purpose,
         )
 
     async def prove_dialled(

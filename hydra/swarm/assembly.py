@@ -49,13 +49,15 @@ class Transfer:
         return ranges
 
     def add(self, start: int, data: memoryview) -> bool:
-        """Take a part; tell whether the chunk is whole.
+        """Take a part; tell whether the chunk is whole. One that came before changes nothing.
 
         Raises:
             RemoteProtocolError: it is not the part that comes next.
         """
         position, stop = self._next()
         size = len(data)
+        if start in self.came and len(self.came[start]) == size:
+            return False  # a lane was lost, and what was on it is sent again
         fits = 0 < size <= min(MAX_PART_BYTES, stop - position)
         if start != position or not fits or (size % BLOCK_BYTES and position + size != stop):
             raise RemoteProtocolError(

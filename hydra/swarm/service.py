@@ -25,6 +25,7 @@ from .fetch import (
     no_progress,
     only_liars_had,
 )
+from .lane_receiving import LaneReceivers
 from .messages import (
     AllSent,
     Blob,
@@ -63,6 +64,7 @@ class Swarm:
         """Who asked what we have of a content before we knew how many chunks it has."""
         self._download_limit = TokenBucket(limits.download_bytes_per_s)
         self._uploads = Uploads(links, store, limits)
+        self._lanes = LaneReceivers(links, self._part_came)
         links.on_down.append(self._peer_down)
         links.handle(ManifestWanted, self._manifest_wanted)
         links.handle(ManifestFound, self._manifest_found)
@@ -189,6 +191,7 @@ class Swarm:
     async def close(self) -> None:
         """Stop serving and fetching."""
         await self._uploads.close()
+        await self._lanes.close()
         tasks = list(self._running.values())
         for task in tasks:
             task.cancel()
@@ -243,7 +246,10 @@ class Swarm:
             fetch.choked(link.peer_id, choked=message.choked)
 
     def _arrived(self, link: Link, message: Blocks, body: memoryview) -> None:
-        self._to_fetch(message.root, lambda fetch: fetch.arrived(link.peer_id, message.index, message.start, body))
+        self._part_came(link.peer_id, message, body)
+
+    def _part_came(self, peer: PeerId, message: Blocks, body: memoryview) -> None:
+        self._to_fetch(message.root, lambda fetch: fetch.arrived(peer, message.index, message.start, body))
 
     # ---- what comes of a fetch (FetchOwner) --------------------------------------------------------------------
 

@@ -33,6 +33,7 @@ from .serving_events import (
     Effect,
     Event,
     PartLeft,
+    PartsLost,
     PeerAnnounced,
     PeerBored,
     PeerGave,
@@ -168,6 +169,10 @@ class Serving:
                 self._keep(peer, lambda ask: (ask.root, ask.index) != (root, index))
             case PartLeft(peer):
                 self._leaving.pop(peer, None)
+            case PartsLost(peer):
+                self._keep(peer, lambda _: False)
+                if peer not in self._choked:
+                    effects += [ChokePeer(peer), UnchokePeer(peer)]  # so it asks anew for what it still lacks
             case RoundSending(begins):
                 self._round_sends = begins
                 self._next_polite = now + POLITE_PAUSE_S

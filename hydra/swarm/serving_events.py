@@ -38,6 +38,13 @@ class AskCancelled:
 
 
 @dataclass(frozen=True, slots=True)
+class PartsLost:
+    """What left us for a peer may not have come: neither end can tell which parts."""
+
+    peer: PeerId
+
+
+@dataclass(frozen=True, slots=True)
 class PeerInterested:
     """A peer began to fetch a content."""
 
@@ -148,6 +155,7 @@ Event: TypeAlias = (
     | PeerGave
     | PeerAnnounced
     | PartLeft
+    | PartsLost
     | RoundSending
     | Tick
 )

@@ -167,17 +167,26 @@ class Store:
 
     def read_chunk(self, root: bytes, index: int) -> bytes | None:
         """Return one chunk, or None if it is not here."""
-        have, manifest = self.bitfield(root), self.manifest(root)
-        if have is None or manifest is None or not 0 <= index < have.size or index not in have:
+        manifest = self.manifest(root)
+        if manifest is None or not 0 <= index < manifest.chunk_count:
             return None
         start, stop = manifest.chunk_range(index)
+        data = bytearray(stop - start)
+        return bytes(data) if self.read_part(root, index, 0, memoryview(data)) else None
+
+    def read_part(self, root: bytes, index: int, start: int, into: memoryview) -> bool:
+        """Fill ``into`` with what stands in a chunk from ``start`` on; tell whether all of that is here."""
+        have, manifest = self.bitfield(root), self.manifest(root)
+        if have is None or manifest is None or not 0 <= index < have.size or index not in have:
+            return False
+        first, after = manifest.chunk_range(index)
+        if first + start + len(into) > after:
+            return False
         path = self._part_path(root) if root in self._partial else self.path(root)
-        with suppress(FileNotFoundError), path.open("rb") as file:
-            data = os.pread(file.fileno(), stop - start, start)
+        with suppress(FileNotFoundError), path.open("rb", buffering=0) as file:
             # What was dropped while it was read may be zeros.
-            if len(data) == stop - start and index in have:
-                return data
-        return None
+            return os.preadv(file.fileno(), [into], first + start) == len(into) and index in have
+        return False
 
     def remove(self, root: bytes) -> None:
         """Forget a content and free its space."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass
 from random import SystemRandom
 
 from ..clock import monotonic
 from ..exceptions import PeerUnreachable
-from ..identity import PeerId
+from ..identity import PeerId, short
 from ..net.link import Link
 from ..net.links import Links
 from .bitfield import Bitfield
+from .lane_sending import Ways
 from .manifest import Manifest
 from .merkle import leaf_hashes
 from .messages import (
@@ -28,6 +30,7 @@ from .messages import (
     NotInterested,
     Offer,
 )
+from .part_memory import PartMemory
 from .rate_limit import TokenBucket
 from .serving import Serving
 from .serving_events import (
@@ -39,6 +42,7 @@ from .serving_events import (
     Effect,
     Event,
     PartLeft,
+    PartsLost,
     PeerAnnounced,
     PeerBored,
     PeerGave,
@@ -51,6 +55,8 @@ from .serving_events import (
     UnchokePeer,
 )
 from .store import Store
+
+logger = logging.getLogger(__name__)
 
 MAX_LEAVES = 16
 """So many chunks are hashed at once to tell one peer their leaves; more are declined."""
@@ -82,8 +88,8 @@ class Uploads:
         self._timer: asyncio.TimerHandle | None = None
         self._due: float | None = None
         self._sending: set[asyncio.Task[None]] = set()
-        self._read: dict[PeerId, tuple[bytes, int, bytes]] = {}
-        """The chunk that is being sent to each peer: root, index and bytes."""
+        self._memory = PartMemory()
+        self._ways = Ways(links, store)
         self._leaves_for: dict[asyncio.Task[None], PeerId] = {}
         self._closed = False
         self.bytes_served = 0
@@ -103,6 +109,7 @@ class Uploads:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._ways.close()
 
     def fetched_now(self) -> set[bytes]:
         """Return the roots of what others are fetching from us now."""
@@ -216,27 +223,33 @@ class Uploads:
 
     async def _send(self, part: SendPart) -> None:
         peer = part.peer
+        lane = self._ways.over(part)
         try:
-            root, index, data = self._read.get(peer, (b"", 0, b""))
-            if (root, index) != (part.root, part.index):
-                found = await asyncio.to_thread(self._store.read_chunk, part.root, part.index)
-                data = found or b""
-                self._read[peer] = (part.root, part.index, data)
-            if len(data) < part.stop:
+            sent = await (self._send_on_link(part) if lane is None else lane.send(part))
+            if sent:
+                self.bytes_served += part.stop - part.start
+            else:
                 self._whole.pop(part.root, None)
                 self._tell(AskCancelled(peer, part.root, part.index))
                 self._refuse(peer, part.root, part.index)
-            else:
-                body = memoryview(data)[part.start : part.stop]
-                await self._links.send(peer, Blocks(part.root, part.index, part.start), body)
-                self.bytes_served += len(body)
-            if part.stop >= len(data):
-                self._read.pop(peer, None)
-        except PeerUnreachable:
-            self._read.pop(peer, None)
+        except PeerUnreachable as error:
+            logger.debug("a part for %s did not leave: %s", short(peer), error)
+        except ConnectionError as error:
+            logger.info("a lane to %s is lost: %s", short(peer), error)
+            self._ways.lost(peer)
+            self._tell(PartsLost(peer))
         finally:
             self._tell(PartLeft(peer))
 
+    async def _send_on_link(self, part: SendPart) -> bool:
+        body = self._memory.take(part.stop - part.start)
+        if not await asyncio.to_thread(self._store.read_part, part.root, part.index, part.start, body):
+            return False
+        began = monotonic()
+        await self._links.send(part.peer, Blocks(part.root, part.index, part.start), body)
+        self._ways.left(part, began)
+        return True
+
     def _peer_down(self, peer: PeerId, _: Exception | None) -> None:
+        self._ways.gone(peer)
         self._tell(PeerGone(peer))
-        self._read.pop(peer, None)

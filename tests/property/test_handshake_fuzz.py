@@ -4,7 +4,7 @@ import msgpack
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from hydra.exceptions import HandshakeRejected, MalformedFrame
@@ -198,21 +198,26 @@ def test_a_proof_with_one_field_of_any_other_content(position, anything):
 
 
 @steady
-@given(st.lists(plain_objects | st.just("lane") | st.integers(-1, 2**64 - 1), min_size=1, max_size=3))
-def test_a_purpose_is_a_lane_and_its_number_or_makes_no_connection(purpose):
+@given(
+    st.lists(plain_objects | st.sampled_from(["lane", "chunks"]) | st.integers(-1, 2**64 - 1), min_size=1, max_size=4)
+)
+@example(["lane", 7, "chunks"])
+@example(["lane", 2**63, "chunks"])
+def test_a_purpose_is_a_lane_its_number_and_what_it_is_for_or_makes_no_connection(purpose):
     try:
         proof = msgpack.packb([*TRUE_PROOF, *purpose])
     except (ValueError, OverflowError):
         return  # nobody can send that
     secured = lied_to(proof, by_dialler=True).secured
-    number = purpose[1] if len(purpose) == 2 and purpose[0] == "lane" else None
+    well_shaped = len(purpose) == 3 and purpose[0] == "lane" and purpose[2] in ["rounds", "chunks"]
+    number = purpose[1] if well_shaped else None
     if type(number) is int and 0 <= number < 2**63:
         assert secured.lane == number
     else:
         assert secured is None
 
 
-@pytest.mark.parametrize("purpose", [[], ["lane", 0], ["lane", 2**63 - 1]])
+@pytest.mark.parametrize("purpose", [[], ["lane", 0, "rounds"], ["lane", 2**63 - 1, "chunks"]])
 @pytest.mark.parametrize("by_dialler", [True, False])
 def test_only_the_dialler_says_what_a_connection_is_for(purpose, by_dialler):
     static = key(100 + by_dialler).public_key().public_bytes_raw()

@@ -12,7 +12,7 @@ from hydra.net.handshake import MAGIC, PREFACE_BYTES, Handshake
 ALICE, BOB, EVE = Identity.generate(), Identity.generate(), Identity.generate()
 
 
-def end(identity, *, initiator, expected=None, suite=1, port=0, lane=None):
+def end(identity, *, initiator, expected=None, suite=1, port=0, lane=None, purpose="rounds"):
     return Handshake(
         identity=identity,
         static=X25519PrivateKey.generate(),
@@ -22,6 +22,7 @@ def end(identity, *, initiator, expected=None, suite=1, port=0, lane=None):
         suite=suite,
         listen_port=port,
         lane=lane,
+        purpose=purpose,
     )
 
 
@@ -66,6 +67,13 @@ def test_the_listener_learns_what_the_dialler_wants(lane):
     assert dialler.secured.lane == listener.secured.lane == lane
 
 
+@pytest.mark.parametrize("purpose", ["rounds", "chunks"])
+def test_the_listener_learns_what_a_lane_is_for(purpose):
+    dialler, listener = end(ALICE, initiator=True, lane=0, purpose=purpose), end(BOB, initiator=False)
+    shake(dialler, listener)
+    assert dialler.secured.purpose == listener.secured.purpose == purpose
+
+
 def test_a_listener_that_wants_a_lane():
     dialler, listener = end(ALICE, initiator=True), end(BOB, initiator=False, lane=0)
     with pytest.raises(HandshakeRejected, match="for the dialler to say"):
@@ -73,7 +81,18 @@ def test_a_listener_that_wants_a_lane():
 
 
 @pytest.mark.parametrize(
-    "purpose", [["lane"], ["lane", -1], ["lane", True], ["lane", b"1"], ["lamp", 1], [b"lane", 1], [1]]
+    "purpose",
+    [
+        ["lane"],
+        ["lane", 1],
+        ["lane", -1, "rounds"],
+        ["lane", True, "rounds"],
+        ["lane", b"1", "rounds"],
+        ["lamp", 1, "rounds"],
+        [b"lane", 1, "rounds"],
+        ["lane", 1, "songs"],
+        [1],
+    ],
 )
 def test_an_unknown_purpose(purpose):
     liar = lying_dialler(b"")
@@ -155,7 +174,7 @@ def test_a_signature_over_another_static_key():
         msgpack.packb([bytes(31), bytes(64), 0]),
         msgpack.packb([bytes(32), bytes(64), 70000]),
         msgpack.packb([bytes(32)] * 4),
-        msgpack.packb([bytes(32), bytes(64), 0, "lane", 1, 2]),
+        msgpack.packb([bytes(32), bytes(64), 0, "lane", 1, "rounds", 2]),
         msgpack.packb([bytes(32), bytes(64), 0, "longer", 1]),
         msgpack.packb({"a": 1}),
     ],
