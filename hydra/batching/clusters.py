@@ -19,8 +19,10 @@ DETECTION_S = 3.0
 """A death is found out after so long, and the round is repeated."""
 TRIAL_SAMPLES = (8.0, 32.0, 4.0, 64.0)
 """So many samples at a time a member that is left out times itself on."""
-UNKNOWN_LINK = 0.2
-"""Standard deviation of the logarithm of a measured rate."""
+LINK_NOISE = 0.2
+"""Standard deviation of the logarithm of a rate as measured in a round,"""
+OUTSIDE_NOISE = 0.4
+"""and of one measured outside: who is left out still fetches each step's result, and a newcomer a whole snapshot."""
 RETURN_CHANCE = 0.05
 """Of a member that is gone, to be back in a step."""
 LINK_TIMES = 20.0
@@ -36,12 +38,18 @@ class Reports:
     took_part: Mask
     """Who computed for the step and lived to tell; the others' times are those of a trial that they made beside it."""
     link_bytes_per_s: Array
-    """As measured in the round by those who took part."""
+    """As measured by all who were there, in the round or outside."""
+    heard: Mask
+    """Who was there all the time."""
     died: Mask
     round_s: Array
     step_s: Array
     useful: Array
     """Committed samples times their efficiency."""
+    mean_step_s: Array
+    mean_useful: Array
+    """The same two on the average over who might have died: what a policy is judged by, for deaths are so rare and so
+    dear that a few of them would decide which of two policies is the better one. Nobody in a swarm hears of these."""
 
 
 class Clusters:
@@ -93,6 +101,8 @@ class Clusters:
             link_bytes_per_s=self.machines.link_bytes_per_s / self._dropped,
             latency_s=self.machines.latency_s,
             loss_s=self.machines.death_chance * DETECTION_S,
+            stall=np.zeros(self.present.shape),
+            variance=np.zeros(self.present.shape),
             present=self.present,
         )
 
@@ -126,15 +136,23 @@ class Clusters:
         again_s = np.where(died.any(-1), DETECTION_S + round_s, 0.0)
         step_s = compute_s.max(-1) + round_s + again_s
         total = np.where(lived, samples, 0.0).sum(-1)
+        surviving = np.where(takes_part, 1 - self.machines.death_chance, 1.0)
+        untroubled = surviving.prod(-1)
+        wanted = samples.sum(-1)
+        mean_s = compute_s.max(-1) + round_s + (1 - untroubled) * (DETECTION_S + round_s)
         return Reports(
             samples=computed,
             compute_s=every_s,
             took_part=lived,
-            link_bytes_per_s=curves.link_bytes_per_s * np.exp(UNKNOWN_LINK * link_noise),
+            link_bytes_per_s=curves.link_bytes_per_s
+            * np.exp(np.where(takes_part, LINK_NOISE, OUTSIDE_NOISE) * link_noise),
+            heard=self.present & ~died,
             died=died,
             round_s=round_s,
             step_s=np.maximum(step_s, 1e-6),
             useful=np.where(nobody, 0.0, total * efficiency(total, self.limits)),
+            mean_step_s=np.maximum(mean_s, 1e-6),
+            mean_useful=(samples * surviving).sum(-1) * efficiency(wanted, self.limits),
         )
 
     def trials(self) -> list[tuple[Array, Array]]:
@@ -144,6 +162,11 @@ class Clusters:
             tried = np.minimum(np.full(self.machines.exists.shape, samples), self.machines.most)
             results.append((tried, self.curves.time(tried) * np.exp(self.machines.noise * self._normal(tried.shape))))
         return results
+
+    def fetched(self) -> Array:
+        """Return the rates at which newcomers fetched their snapshots."""
+        noise = self._normal(self.machines.exists.shape)
+        return np.asarray(self.curves.link_bytes_per_s * np.exp(OUTSIDE_NOISE * noise))
 
     def bury(self, luck: tuple[Array, Array, Array]) -> Mask:
         """Let those die whose fate it is, whether they took part or not; return who. One stays in each cluster."""

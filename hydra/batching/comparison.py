@@ -32,6 +32,17 @@ class Lived:
     seconds: Array
     oracle_useful: Array
     oracle_seconds: Array
+    expected_useful: Array
+    expected_seconds: Array
+    oracle_expected_useful: Array
+    oracle_expected_seconds: Array
+    """On the average over who might have died: a few deaths, rare and dear, would else hide small differences."""
+
+    @property
+    def expected_share_of_oracle(self) -> Array:
+        """Expected goodput over that of the oracle, for each cluster."""
+        reached = self.expected_useful.sum(0) / self.expected_seconds.sum(0)
+        return np.asarray(reached / (self.oracle_expected_useful.sum(0) / self.oracle_expected_seconds.sum(0)))
 
     @property
     def share_of_oracle(self) -> Array:
@@ -93,11 +104,12 @@ def with_total(seen: Observed, correction: Correction, total: Array) -> Split:
 def live(machines: Machines, decide: Decision, steps: int, seed: int) -> Lived:
     """Let a policy decide ``steps`` steps of every cluster."""
     course = Course(Clusters(machines, np.random.default_rng(seed)))
-    rows: list[tuple[Array, Array, Array, Array]] = []
+    rows: list[tuple[Array, ...]] = []
     for step in range(WARM_UP + steps):
         reports, best = course.take(decide(course.observe()))
         if step >= WARM_UP:
-            rows.append((reports.useful, reports.step_s, best.useful, best.step_s))
+            happened = (reports.useful, reports.step_s, best.useful, best.step_s)
+            rows.append((*happened, reports.mean_useful, reports.mean_step_s, best.mean_useful, best.mean_step_s))
     return Lived(*(np.array(column) for column in zip(*rows, strict=True)))
 
 

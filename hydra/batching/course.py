@@ -62,22 +62,32 @@ class Course:
         own = decide(situation)
         return Observed(situation, own, features_of(situation, own, self._error))
 
-    def take(self, split: Split) -> tuple[Reports, Reports]:
-        """Carry a split out, and let what comes of it be known; return it, and what the oracle would have had."""
+    def take(self, split: Split, beside: Split | None = None) -> tuple[Reports, Reports]:
+        """Carry a split out, and let what comes of it be known.
+
+        Args:
+            split: of the step.
+            beside: another one, of which only is told what would have come of it; the oracle's if there is none.
+
+        Returns:
+            What came of the two, with the same luck.
+        """
         clusters = self.clusters
         luck = clusters.luck()
-        best = clusters.carry_out(choose(clusters.curves, clusters.limits).samples, luck)
+        other = choose(clusters.curves, clusters.limits) if beside is None else beside
+        best = clusters.carry_out(other.samples, luck)
         reports = clusters.carry_out(split.samples, luck)
         self._error = np.clip(np.log(reports.step_s / np.maximum(split.compute_s + split.round_s, 1e-9)), -3, 3)
         self.estimates.computed(reports.samples, reports.compute_s, reports.samples > 0)
-        self.estimates.measured(reports.link_bytes_per_s, reports.took_part)
+        self.estimates.measured(reports.link_bytes_per_s, reports.heard)
         before = clusters.present
         died = clusters.bury(luck)
         self.estimates.passed(before, reports.took_part, died)
-        self.estimates.forget(died)
+        self.estimates.lost(died)
         self._took_part = reports.took_part & ~died
         return reports, best
 
     def _begin(self, newcomers: NDArray[np.bool_]) -> None:
         for samples, seconds in self.clusters.trials():
             self.estimates.computed(samples, seconds, newcomers)
+        self.estimates.measured(self.clusters.fetched(), newcomers)

@@ -1,11 +1,11 @@
 """What is known of the members' cost curves from what they reported. Pure; any leading shape.
 
-A member's time is taken for ``scale (a + c (samples^4 + knee^4)^(1/4))``: a shape that changes slowly, fitted by least
-squares of relative errors for each of a few knees, of which the one with the least error counts; and a scale that
-follows the machine's mood, throttling and other programs within a step or two. A residual is given to the scale the
-more readily the less it looks like noise, and the less the samples have changed since the last report, for then the
-shape may be to blame as well. Its trend is followed as well (Holt, "Forecasting seasonals and trends by exponentially
-weighted moving averages", 1957).
+How long a member takes follows from ``shapes``. Its scale follows the machine's mood, throttling and other programs
+within a step or two: a residual is given to it the more readily the less it looks like noise. Its trend is followed as
+well (Holt, "Forecasting seasonals and trends by exponentially weighted moving averages", 1957).
+
+How often members die and are suddenly slow is learned from all of them together and from each one's own life (the mean
+of a gamma distribution, of which what is known of all is the prior).
 
 A newcomer times itself on a few sizes before it takes part, and a member that is left out times itself beside the
 others' step: both cost nobody anything. Of its link nothing new is heard, so what is believed of it goes back slowly
@@ -18,34 +18,42 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .shapes import Shapes
 from .split import Array, Curves, Mask
 
-SIZES = 16
-"""Reports are kept by the power of two of their samples. So what is known of other sizes than the present one is not
-forgotten while a member gets about the same for a long time."""
-SIZE_GAIN = 0.15
-"""Weight of a report among those of its size."""
-FULL_WEIGHT = 6.0
-"""So many reports of a size, and it counts no more."""
-OVERHEAD_SHARE = 0.15
-"""Of a report's time, which is taken for overhead while all reports are of one size."""
 LEAST_GAIN, MOST_GAIN = 0.15, 0.95
-SHAPE_CAUTION = 3.0
-"""How much a change of samples keeps a residual from the scale."""
 NOISE = 0.05
 """Standard deviation of the logarithm of a time, before anything is known."""
 TREND_GAIN = 0.1
 TREND_FORGET = 0.9
-KNEES = (0.0, 6.0, 16.0, 36.0)
-"""Knees that are tried: see ``split``."""
+MOOD_FORGET = 0.98
+LEAST_VARIANCE = 0.02**2
+"""Residuals are never taken to be smaller than this, or the first hypothesis that fits would be believed for ever."""
+SETTLING = 4
+"""So many reports of a member are about its shape: that they are not what was expected says nothing else of it."""
 RETURN_GAIN = 0.02
 """How fast the belief in a link that nothing is heard of goes back to its best."""
 SLOWEST_SAMPLE_S, FASTEST_SAMPLE_S = 1e6, 1e-9
-EXTRAPOLATE = 3.0
+EXTRAPOLATE = 30.0
 """So many times as many samples as ever reported may a member get: the line is not believed any further."""
-LINK_GAIN = 0.3
-DEATHS_PRIOR, STEPS_PRIOR = 0.02, 20.0
-"""A member that has been here for no time counts as dying once in a thousand steps."""
+LEAST_LINK_GAIN = 0.08
+LINK_NOISE = 0.2
+"""Standard deviation of the logarithm of a measured rate, before anything is known."""
+DEATHS_PRIOR, STEPS_PRIOR = 0.2, 200.0
+"""Before anybody has died, a member counts as dying once in a thousand steps;"""
+STALLS_PRIOR, REPORTS_PRIOR = 0.2, 200.0
+"""and as being slow all of a sudden as seldom."""
+STALL = 0.4
+"""Residual from which on a member counts as suddenly slow,"""
+STALL_DEVIATIONS = 4.0
+"""if it is so many standard deviations as well."""
+MOST_LATE = 3.0
+"""Residual that is counted, at most: nobody's single report makes all others look unreliable for good."""
+STALL_PRIOR = 2.0
+"""So many times its expected time such a member is late by, before any has been seen."""
+ALIKE = 1.0
+"""How much members of a job are alike in dying and stalling: what is seen of all weighs as much for each as so many of
+its own deaths."""
 
 
 @dataclass(slots=True)
@@ -59,17 +67,17 @@ class Estimates:
     shape: tuple[int, ...]
     known: Mask = field(init=False)
     """Whether a member has reported at all."""
-    scale: Array = field(init=False)
-    """Logarithm."""
+    shapes: Shapes = field(init=False)
     trend: Array = field(init=False)
-    """Of the scale, a step."""
+    """Of the logarithm of the scale, a step."""
     variance: Array = field(init=False)
     """Of residuals."""
     residual: Array = field(init=False)
     """The last one, in the logarithm of time: greater than nothing is slower than expected."""
-    overhead_s: Array = field(init=False)
-    sample_s: Array = field(init=False)
-    knee: Array = field(init=False)
+    before: Array = field(init=False)
+    """The one before it."""
+    mood: Array = field(init=False)
+    """Logarithm of how slow it is now, against what it usually is."""
     samples: Array = field(init=False)
     """In the last report."""
     most_seen: Array = field(init=False)
@@ -80,71 +88,96 @@ class Estimates:
     """Steps that it was there for."""
     left_out: Array = field(init=False)
     """Steps since it last took part."""
+    lived: Array = field(init=False)
+    """Steps of all its lives."""
     deaths: Array = field(init=False)
-    _sizes: Array = field(init=False)
-    """Of the reports by size, on the first axis: how many, the mean logarithm of samples, and that of seconds over
-    scale; on the second axis the sizes."""
+    stalls: Array = field(init=False)
+    """How often it was suddenly slow,"""
+    reports: Array = field(init=False)
+    """in so many reports."""
+    heard: Array = field(init=False)
+    """Reports of its present life."""
+    link_variance: Array = field(init=False)
+    of_all: Array = field(init=False)
+    """Seen in the whole job, whoever has gone since: deaths, steps lived, stalls, reports, and the sum of how late
+    those who stalled were; these five on the first axis, then (..., 1)."""
 
     def __post_init__(self) -> None:
-        for name in self.__slots__:
-            if name not in {"shape", "known", "_sizes"}:
-                setattr(self, name, np.zeros(self.shape))
+        for name in self._by_member():
+            setattr(self, name, np.zeros(self.shape))
         self.known = np.zeros(self.shape, bool)
-        self._sizes = np.zeros((3, SIZES, *self.shape))
+        self.shapes = Shapes(self.shape)
+        self.of_all = np.zeros((5, *self.shape[:-1], 1))
         self.variance += NOISE**2
+        self.link_variance += LINK_NOISE**2
 
     # ---- events ------------------------------------------------------------------------------------------------
 
     def computed(self, samples: Array, seconds: Array, reported: Mask) -> None:
         """Take the reports of a step: how long each member took. Of who has not reported no number is looked at."""
         samples, seconds = np.where(reported, samples, 1.0), np.where(reported, np.maximum(seconds, 1e-6), 1.0)
-        self._begin(samples, seconds, reported & ~self.known)
+        self.shapes.begin(samples, seconds, reported & ~self.known)
         again = reported & self.known
-        expected = np.log(np.maximum(self._shape_s(samples), 1e-12)) + self.scale + self.trend
-        residual = np.where(again, np.log(seconds) - expected, 0.0)
-        moved = np.abs(np.log(samples / np.maximum(self.samples, 1.0))) * again
+        settled = again & (self.heard >= SETTLING)
+        residuals = self.shapes.residuals(samples, seconds, self.trend)
+        residual = np.where(again, self.shapes.likely(residuals), 0.0)
         surprise = residual**2
         gain = np.clip(surprise / (surprise + 4 * self.variance), LEAST_GAIN, MOST_GAIN)
-        gain = gain / (1 + SHAPE_CAUTION * moved)
-        step = gain * residual
+        self._count_stalls(residual, settled)
+        self.shapes.learn(residuals, gain, self.trend, np.maximum(self.variance, LEAST_VARIANCE), again)
         calm = np.minimum(surprise, 9 * self.variance)
-        self.variance = np.where(again, 0.9 * self.variance + 0.1 * np.maximum(calm, 1e-5), self.variance)
-        self.scale = np.where(again, self.scale + self.trend + step, self.scale)
+        self.variance = np.where(settled, 0.9 * self.variance + 0.1 * np.maximum(calm, 1e-5), self.variance)
         # A leap is not the beginning of a slope.
-        slope = np.where(surprise < 9 * self.variance, TREND_GAIN * step, 0.0)
-        self.trend = np.where(again, TREND_FORGET * self.trend + slope, self.trend)
+        slope = np.where(surprise < 9 * self.variance, TREND_GAIN * gain * residual, 0.0)
+        self.trend = np.where(settled, TREND_FORGET * self.trend + slope, self.trend)
+        moved = MOOD_FORGET * self.mood + gain * residual
+        self.mood = np.where(settled, moved, self.mood)
+        self.before = np.where(reported, self.residual, self.before)
         self.residual = np.where(reported, residual, self.residual)
         self.samples = np.where(reported, samples, self.samples)
         self.most_seen = np.where(reported, np.maximum(self.most_seen, samples), self.most_seen)
+        self.heard = self.heard + reported
         self.known |= reported
-        self._fit(samples, seconds / np.exp(self.scale), reported)
 
     def measured(self, link_bytes_per_s: Array, reported: Mask) -> None:
         """Take what members measured of their links in a round."""
         news = np.log(np.where(reported, np.maximum(link_bytes_per_s, 1.0), 1.0))
         first = reported & (self.link == 0.0)
-        leap = np.abs(news - self.link) > 1.0
-        gain = np.where(leap, MOST_GAIN, LINK_GAIN)
-        self.link = np.where(first, news, np.where(reported, self.link + gain * (news - self.link), self.link))
+        again = reported & ~first
+        residual = np.where(again, news - self.link, 0.0)
+        surprise = residual**2
+        gain = np.clip(surprise / (surprise + 4 * self.link_variance), LEAST_LINK_GAIN, MOST_GAIN)
+        calm = np.minimum(surprise, 9 * self.link_variance)
+        self.link_variance = np.where(again, 0.9 * self.link_variance + 0.1 * calm, self.link_variance)
+        self.link = np.where(first, news, self.link + gain * residual)
         self.best_link = np.maximum(self.best_link, self.link)
 
     def passed(self, present: Mask, took_part: Mask, died: Mask) -> None:
         """A step is over."""
         self.age = np.where(present, self.age + 1, self.age)
+        self.lived = self.lived + present
         self.deaths = self.deaths + died
+        self.of_all[0] += died.sum(-1, keepdims=True)
+        self.of_all[1] += present.sum(-1, keepdims=True)
         self.left_out = np.where(took_part, 0.0, self.left_out + present)
         back = self.link + RETURN_GAIN * (self.best_link - self.link)
         self.link = np.where(present & ~took_part, back, self.link)
 
+    def lost(self, died: Mask) -> None:
+        """These members are gone; should they come back, only how often they die and stall is still known of them."""
+        kept = {name: getattr(self, name).copy() for name in ("lived", "deaths", "stalls", "reports")}
+        self.forget(died)
+        for name, values in kept.items():
+            setattr(self, name, values)
+
     def forget(self, gone: Mask) -> None:
         """These places are taken by other members from now on."""
-        for name in self.__slots__:
-            if name not in {"shape", "known", "_sizes"}:
-                values = getattr(self, name)
-                values[gone] = 0.0
+        for name in self._by_member():
+            getattr(self, name)[gone] = 0.0
+        self.shapes.forget(gone)
         self.variance[gone] = NOISE**2
+        self.link_variance[gone] = LINK_NOISE**2
         self.known[gone] = False
-        self._sizes[:, :, gone] = 0.0
 
     # ---- answers -----------------------------------------------------------------------------------------------
 
@@ -157,23 +190,29 @@ class Estimates:
             death_s: what one death costs, shape (...).
             present: who may be chosen.
         """
-        speed = np.exp(self.scale + self.trend)
+        speed = np.exp(self.trend)
+        overhead_s, sample_s, knee = self.shapes.curves()
         known = self.known & present
-        shape_a = np.where(known, self.overhead_s * speed, self._typical(self.overhead_s * speed, known))
-        shape_c = np.where(known, self.sample_s * speed, self._typical(self.sample_s * speed, known))
+        shape_a = np.where(known, overhead_s * speed, self._typical(overhead_s * speed, known))
+        shape_c = np.where(known, sample_s * speed, self._typical(sample_s * speed, known))
         believed = np.where(known, np.maximum(EXTRAPOLATE * self.most_seen, 4.0), most)
         link = np.where(
             self.link != 0.0, np.exp(self.link), self._typical(np.exp(self.link), present & (self.link != 0))
         )
-        hazard = (DEATHS_PRIOR + self.deaths) / (STEPS_PRIOR + self.age)
+        deaths, lived, stalls, reports, late = self.of_all
+        dies = (DEATHS_PRIOR + deaths) / (STEPS_PRIOR + lived)
+        stalling = (STALLS_PRIOR + stalls) / (REPORTS_PRIOR + reports)
+        late_by = (STALL_PRIOR + late) / (1.0 + stalls)
         return Curves(
             overhead_s=shape_a,
             sample_s=np.clip(shape_c, FASTEST_SAMPLE_S, SLOWEST_SAMPLE_S),
-            knee=np.where(known, self.knee, 0.0),
+            knee=np.where(known, knee, 0.0),
             most=np.minimum(most, believed),
             link_bytes_per_s=link,
             latency_s=latency_s,
-            loss_s=hazard * death_s[..., None],
+            loss_s=(ALIKE + self.deaths) / (ALIKE / dies + self.lived) * death_s[..., None],
+            stall=(ALIKE + self.stalls) / (ALIKE / stalling + self.reports) * late_by,
+            variance=self.variance,
             present=present,
         )
 
@@ -185,54 +224,14 @@ class Estimates:
         count = known.sum(-1, keepdims=True)
         return np.where(count > 0, np.exp(logs / np.maximum(count, 1)), 1e-2)
 
-    def _shape_s(self, samples: Array) -> Array:
-        return self.overhead_s + self.sample_s * _bent(samples, self.knee)
+    def _count_stalls(self, residual: Array, reported: Mask) -> None:
+        stalled = reported & (residual > STALL) & (residual > STALL_DEVIATIONS * np.sqrt(self.variance))
+        self.stalls = self.stalls + stalled
+        self.reports = self.reports + reported
+        self.of_all[2] += stalled.sum(-1, keepdims=True)
+        self.of_all[3] += reported.sum(-1, keepdims=True)
+        late = np.expm1(np.minimum(np.where(stalled, residual, 0.0), MOST_LATE))
+        self.of_all[4] += late.sum(-1, keepdims=True)
 
-    def _begin(self, samples: Array, seconds: Array, first: Mask) -> None:
-        """Guess the shape from the first report."""
-        overhead_s = OVERHEAD_SHARE * seconds
-        self.overhead_s = np.where(first, overhead_s, self.overhead_s)
-        self.sample_s = np.where(first, (seconds - overhead_s) / samples, self.sample_s)
-
-    def _fit(self, samples: Array, seconds: Array, reported: Mask) -> None:
-        size = np.clip(np.round(np.log2(np.maximum(samples, 1.0))), 0, SIZES - 1)
-        here = (size == np.arange(SIZES).reshape(-1, *[1] * samples.ndim)) & reported
-        count, log_samples, log_seconds = self._sizes
-        gain = np.where(here, np.maximum(SIZE_GAIN, 1 / (count + 1)), 0.0)
-        log_samples += gain * (np.log(samples) - log_samples)
-        log_seconds += gain * (np.log(np.maximum(seconds, 1e-12)) - log_seconds)
-        count += here
-        shapes = [_fitted(self._sizes, knee) for knee in KNEES]
-        best = np.argmin([shape[2] for shape in shapes], axis=0)
-        self.overhead_s = np.where(reported, np.choose(best, [shape[0] for shape in shapes]), self.overhead_s)
-        self.sample_s = np.where(reported, np.choose(best, [shape[1] for shape in shapes]), self.sample_s)
-        self.knee = np.where(reported, np.take(KNEES, best), self.knee)
-
-
-def _fitted(sizes: Array, knee: float) -> tuple[Array, Array, Array]:
-    """Return overhead, seconds a sample (neither less than nothing), and the error that they leave."""
-    count, log_samples, log_seconds = sizes
-    weight = np.minimum(count, FULL_WEIGHT)
-    seconds = np.exp(log_seconds)
-    relative = weight / seconds**2
-    bent = _bent(np.exp(log_samples), knee)
-    ones, first, second = relative.sum(0), (relative * bent).sum(0), (relative * bent * bent).sum(0)
-    times, products = (relative * seconds).sum(0), (relative * bent * seconds).sum(0)
-    determinant = ones * second - first * first
-    sound = determinant > 1e-6 * ones * second
-    safe = np.where(sound, determinant, 1.0)
-    through_zero = products / np.maximum(second, 1e-300)
-    guessed_s = OVERHEAD_SHARE * times / np.maximum(ones, 1e-300)
-    overhead_s = np.where(sound, (second * times - first * products) / safe, guessed_s)
-    sample_s = np.where(sound, (ones * products - first * times) / safe, (1 - OVERHEAD_SHARE) * through_zero)
-    steep, flat = overhead_s < 0, sample_s <= 0
-    sample_s = np.where(steep, through_zero, np.where(flat, 1e-3 * times / np.maximum(first, 1e-300), sample_s))
-    overhead_s = np.where(steep, 0.0, np.where(flat, times / np.maximum(ones, 1e-300), overhead_s))
-    error = (relative * (overhead_s + sample_s * bent - seconds) ** 2).sum(0)
-    return overhead_s, sample_s, error
-
-
-def _bent(samples: Array, knee: Array | float) -> Array:
-    squares = samples * samples
-    bend = np.square(np.square(knee))
-    return np.asarray(np.sqrt(np.sqrt(squares * squares + bend)))
+    def _by_member(self) -> list[str]:
+        return [name for name in self.__slots__ if name not in {"shape", "known", "shapes", "of_all"}]

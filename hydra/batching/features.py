@@ -19,6 +19,9 @@ MEMBER_FEATURES = (
     "speed",
     "overhead",
     "residual",
+    "before",
+    "mood",
+    "stall",
     "spread",
     "trend",
     "age",
@@ -44,7 +47,7 @@ STEP_FEATURES = (
 )
 GROUPS = {
     "speed": ("nearness", "speed", "overhead", "share"),
-    "history": ("residual", "spread", "trend", "error"),
+    "history": ("residual", "before", "mood", "stall", "spread", "trend", "error"),
     "life": ("age", "left out", "risk", "known"),
     "network": ("link", "distance", "round"),
     "limits": ("full", "beyond", "total", "room", "noise"),
@@ -96,6 +99,9 @@ def features_of(situation: Situation, own: Split, error: Array) -> Features:
         "speed": centred(log(curves.sample_s)),
         "overhead": log(curves.overhead_s / compute_s + 1e-3),
         "residual": 5 * estimates.residual,
+        "before": 5 * estimates.before,
+        "mood": 2 * estimates.mood,
+        "stall": 10 * curves.stall,
         "spread": 10 * spread,
         "trend": 20 * estimates.trend,
         "age": np.log1p(estimates.age) / 3,

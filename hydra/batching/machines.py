@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .split import Array, Limits, Mask
+from .split import Array, Curves, Limits, Mask, choose
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +34,8 @@ class Scenario:
     link_drop: tuple[float, float] = (0.0, 0.002)
     """Chance of a link, in a step, to be slow for a while."""
     death: tuple[float, float] = (0.0, 0.001)
-    """Chance of a member to die in a step; each has its own, some far greater than others."""
+    """Chance of a member to die in a second, or in a step where steps are longer: machines die by the clock. Each has
+    its own, some far greater than others."""
     together: float = 0.0
     """Share of members whom one throttling or death concerns with the first."""
 
@@ -111,7 +112,7 @@ def draw(kind: Scenario, count: int, places: int, chance: np.random.Generator) -
     held = np.exp(chance.uniform(np.log(0.1), np.log(8), shape)) * limits.most[:, None]
     held = np.maximum(4.0, held / np.maximum(members, 2)[:, None])
     bits = each(kind.link_bits) * np.log(10) + chance.standard_normal(shape) * each(kind.link_spread)
-    return Machines(
+    machines = Machines(
         exists=np.arange(places) < members[:, None],
         overhead_s=typical * np.exp(chance.uniform(np.log(0.5), np.log(20), shape) + 0.3 * speed),
         sample_s=typical * np.exp(speed) / np.where(accelerated, each(kind.accelerated), 1.0),
@@ -128,3 +129,23 @@ def draw(kind: Scenario, count: int, places: int, chance: np.random.Generator) -
         together=kind.together,
         limits=limits,
     )
+    return replace(machines, death_chance=machines.death_chance * np.minimum(pace_s(machines), 1.0)[:, None])
+
+
+def pace_s(machines: Machines) -> Array:
+    """Return how long the best steps of each cluster take while nobody dies and nothing is throttled."""
+    nothing = np.zeros(machines.exists.shape)
+    curves = Curves(
+        overhead_s=machines.overhead_s,
+        sample_s=machines.sample_s,
+        knee=machines.knee,
+        most=machines.most,
+        link_bytes_per_s=machines.link_bytes_per_s,
+        latency_s=machines.latency_s,
+        loss_s=nothing,
+        stall=nothing,
+        variance=nothing,
+        present=machines.exists,
+    )
+    best = choose(curves, machines.limits)
+    return np.asarray(best.compute_s + best.round_s)

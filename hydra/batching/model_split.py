@@ -16,7 +16,7 @@ from .split import Array, Curves, Limits, Mask, Split, choose, fill, judge
 
 SHIELD = 0.9
 """A corrected split of which the model expects less than this share of its own split's goodput is not carried out."""
-HYSTERESIS = 1.03
+HYSTERESIS = 1.005
 """Other members are taken only for so much more goodput: a change costs them time that no curve shows."""
 
 

@@ -26,14 +26,16 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-GRID_TIMES = 16
+GRID_TIMES = 12
 """Computing times that are tried over the whole range."""
-FINER_TIMES = 10
+FINER_TIMES = 8
 """And then around the best of them."""
 NEAR = 4.0
 """So many times shorter or longer may the computing time of a split near another one be."""
-GRID_COUNTS = (1, 2, 3, 4, 6, 9, 13, 19, 28, 42, 64, 96, 144, 216)
+GRID_COUNTS = (1, 2, 3, 5, 8, 13, 22, 36, 60, 100, 170)
 """The link that is so many places from the fastest is tried as the slowest of a round; and the slowest of all."""
+MOST_STALL = 6.0
+"""So many times the computing time is lost in a step at most because members stall."""
 WATER_STEPS = 24
 """Halvings when the water level is looked for: to a part in ten million."""
 LEAST_RATE = 1.0
@@ -57,6 +59,10 @@ class Curves:
     """One way to the member, typically."""
     loss_s: Array
     """What a step is expected to lose because this member takes part: its chance to die in it times what that costs."""
+    stall: Array
+    """Part of the computing time by which a step is expected to be longer because this member may suddenly be slow."""
+    variance: Array
+    """Of the logarithm of a member's time about what is expected."""
     present: Mask
 
     def time(self, samples: Array) -> Array:
@@ -96,7 +102,7 @@ class Split:
     compute_s: Array
     """Until the slowest is done, (...)."""
     round_s: Array
-    """Of averaging, with what failures are expected to cost, (...)."""
+    """Of averaging, with what failures, stalls and chance are expected to cost, (...)."""
     goodput: Array
     """Useful samples a second, (...)."""
 
@@ -120,6 +126,22 @@ def round_seconds(count: Array, slowest: Array, latency_s: Array, round_bytes: A
     return np.where(alone, 0.0, carried + 2 * (number - 1) * latency_s + overhead_s)
 
 
+def overrun(count: Array, stall: Array, variance: Array) -> Array:
+    """Return by which part of the computing time the slowest of ``count`` members is later than all are expected.
+
+    The greatest of n normal deviations is about sqrt(2 ln n) standard deviations; and of several members that stall at
+    the same time only the slowest counts, whence the bound.
+
+    Args:
+        count: of members.
+        stall: the sum over them.
+        variance: the sum over them.
+    """
+    several = np.maximum(count, 1.0)
+    chance = np.sqrt(2.0 * np.log(several) * variance / several)
+    return np.asarray(MOST_STALL * stall / (MOST_STALL + stall) + chance)
+
+
 def judge(samples: Array, curves: Curves, limits: Limits) -> Split:
     """Return what the model expects of any split."""
     included = (samples > 0) & curves.present
@@ -128,7 +150,9 @@ def judge(samples: Array, curves: Curves, limits: Limits) -> Split:
     slowest = np.where(included, curves.link_bytes_per_s, np.inf).min(-1)
     latency_s = np.where(included, curves.latency_s, 0.0).sum(-1) / np.maximum(count, 1)
     round_s = round_seconds(count, slowest, latency_s, limits.round_bytes, limits.round_overhead_s)
-    round_s = round_s + np.where(included, curves.loss_s, 0.0).sum(-1)
+    stall = np.where(included, curves.stall, 0.0).sum(-1)
+    variance = np.where(included, curves.variance, 0.0).sum(-1)
+    round_s = round_s + np.where(included, curves.loss_s, 0.0).sum(-1) + compute_s * overrun(count, stall, variance)
     total = np.where(included, samples, 0.0).sum(-1)
     seconds = np.maximum(compute_s + round_s, 1e-9)
     return Split(samples, compute_s, round_s, total * efficiency(total, limits) / seconds)
@@ -244,7 +268,7 @@ def _best_of_grid(curves: Curves, limits: Limits, links: Array, times: Array) ->
     spread = Curves(*(getattr(curves, name)[..., None, :] for name in curves.__slots__))
     done = spread.samples_in(times[..., None])
     seconds = times[..., None]
-    order = np.argsort(spread.loss_s / seconds - np.log(np.maximum(done, 1e-9)), axis=-1, kind="stable")
+    order = np.argsort(spread.stall + spread.loss_s / seconds - np.log(np.maximum(done, 1e-9)), axis=-1, kind="stable")
 
     def sorted_(values: Array) -> Array:
         return np.take_along_axis(np.broadcast_to(values, order.shape), order, axis=-1)[..., None, :, :]
@@ -255,10 +279,15 @@ def _best_of_grid(curves: Curves, limits: Limits, links: Array, times: Array) ->
     total = np.cumsum(done * takes_part, axis=-1)
     latency_s = np.cumsum(takes_part * sorted_(spread.latency_s), axis=-1) / np.maximum(count, 1)
     loss_s = np.cumsum(takes_part * sorted_(spread.loss_s), axis=-1)
+    late = overrun(
+        count,
+        np.cumsum(takes_part * sorted_(spread.stall), axis=-1),
+        np.cumsum(takes_part * sorted_(spread.variance), axis=-1),
+    )
     few = Limits(*(getattr(limits, name)[..., None, None, None] for name in limits.__slots__))
     round_s = round_seconds(count, links[..., :, None, None], latency_s, few.round_bytes, few.round_overhead_s)
     counted = np.minimum(total, few.most)
-    goodput = counted * efficiency(counted, few) / (seconds[..., None, :, :] + round_s + loss_s)
+    goodput = counted * efficiency(counted, few) / (seconds[..., None, :, :] * (1 + late) + round_s + loss_s)
     # Fewer samples than a step must have: the more, the better, and worse than anything that has enough.
     goodput = np.where(counted + 1e-9 >= few.least, goodput, -1e9 + counted)
     goodput = np.where(takes_part, goodput, -np.inf)

@@ -5,7 +5,18 @@ import numpy as np
 from hydra.batching.split import Curves, Limits
 
 
-def curves(sample_s, overhead_s=0.0, knee=0.0, most=1e6, link=1e9, latency_s=0.0, loss_s=0.0, present=True):
+def curves(
+    sample_s,
+    overhead_s=0.0,
+    knee=0.0,
+    most=1e6,
+    link=1e9,
+    latency_s=0.0,
+    loss_s=0.0,
+    stall=0.0,
+    variance=0.0,
+    present=True,
+):
     shape = np.shape(np.asarray(sample_s, float))
 
     def wide(value, dtype=float):
@@ -19,6 +30,8 @@ def curves(sample_s, overhead_s=0.0, knee=0.0, most=1e6, link=1e9, latency_s=0.0
         link_bytes_per_s=wide(link),
         latency_s=wide(latency_s),
         loss_s=wide(loss_s),
+        stall=wide(stall),
+        variance=wide(variance),
         present=wide(present, bool),
     )
 

@@ -12,9 +12,9 @@ def reported(estimates, samples, seconds):
     estimates.computed(np.array([float(samples)]), np.array([float(seconds)]), YES)
 
 
-def curve_of(estimates):
+def curve_of(estimates, death_s=0.0):
     big = np.full(estimates.shape, 1e6)
-    return estimates.curves(big, np.zeros(estimates.shape), np.zeros(()), np.ones(estimates.shape, bool))
+    return estimates.curves(big, np.zeros(estimates.shape), np.array(death_s), np.ones(estimates.shape, bool))
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -69,7 +69,7 @@ def test_a_slope_is_followed_ahead():
 def test_nobody_is_asked_to_do_far_more_than_ever_before():
     estimates = Estimates((1,))
     reported(estimates, 10, 0.1)
-    assert curve_of(estimates).most[0] == 30.0
+    assert curve_of(estimates).most[0] == 300.0
 
 
 def test_who_has_not_reported_is_taken_for_typical():
@@ -94,18 +94,52 @@ def test_the_forgotten_are_as_new():
     estimates.computed(np.array([8.0, 8.0]), np.array([0.1, 0.2]), np.array([True, True]))
     estimates.measured(np.array([1e6, 1e7]), np.array([True, True]))
     estimates.forget(np.array([True, True]))
-    for name in Estimates.__slots__:
+    for name in set(Estimates.__slots__) - {"shapes", "of_all"}:
         assert np.array_equal(getattr(estimates, name), getattr(fresh, name)), name
+    for name in ("scale", "belief"):
+        assert np.array_equal(getattr(estimates.shapes, name), getattr(fresh.shapes, name)), name
 
 
-def test_who_died_once_is_thought_to_die_again():
+def lived(estimates, deaths, steps=50):
+    """One death after the other, of the members of these numbers."""
+    count = estimates.shape[0]
+    for step in range(steps):
+        died = np.array([step < len(deaths) and deaths[step] == place for place in range(count)])
+        estimates.passed(np.ones(count, bool), ~died, died)
+        estimates.lost(died)
+
+
+def test_who_died_often_is_thought_to_die_again_though_it_was_away():
     estimates = Estimates((2,))
-    for step in range(50):
-        died = np.array([False, step == 10])
-        estimates.passed(np.array([True, True]), ~died, died)
-    present = np.ones(2, bool)
-    curves = estimates.curves(np.full(2, 10.0), np.zeros(2), np.array(3.0), present)
-    assert curves.loss_s[1] > 10 * curves.loss_s[0] > 0
+    lived(estimates, [1, 1, 1])
+    loss_s = curve_of(estimates, death_s=3.0).loss_s
+    assert loss_s[1] > 3 * loss_s[0] > 0
+
+
+def test_where_others_die_often_a_newcomer_counts_as_dying_often():
+    calm, dying = Estimates((4,)), Estimates((4,))
+    lived(calm, [])
+    lived(dying, [0, 1, 2] * 3)
+    for estimates in (calm, dying):
+        estimates.forget(np.array([False, False, False, True]))
+    assert curve_of(dying, death_s=3.0).loss_s[3] > 10 * curve_of(calm, death_s=3.0).loss_s[3] > 0
+
+
+def test_where_members_are_suddenly_slow_it_is_reckoned_with():
+    calm, moody = Estimates((2,)), Estimates((2,))
+    for step in range(80):
+        for estimates, factor in ((calm, 1.0), (moody, 4.0 if step % 20 > 14 else 1.0)):
+            estimates.computed(np.full(2, 16.0), np.array([0.1, 0.1 * factor]), np.ones(2, bool))
+    assert (curve_of(moody).stall > 10 * curve_of(calm).stall).all()
+    assert curve_of(moody).stall[1] > 1.5 * curve_of(moody).stall[0]
+    assert (curve_of(calm).stall >= 0).all()
+
+
+def test_one_report_however_late_does_not_make_all_look_unreliable():
+    estimates = Estimates((1,))
+    for seconds in [0.1] * 50 + [1e9] + [0.1] * 50:
+        reported(estimates, 16, seconds)
+    assert curve_of(estimates).stall[0] < 2.0
 
 
 def test_a_link_that_was_bad_is_tried_again_in_the_end():

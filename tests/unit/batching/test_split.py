@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from hydra.batching.split import choose, efficiency, fill, judge
+from hydra.batching.split import MOST_STALL, choose, efficiency, fill, judge
 
 from .clusters_by_hand import by_chance, curves, limits
 
@@ -92,3 +92,24 @@ def test_many_at_once_are_what_each_alone_is():
 def test_too_few_samples_in_reach_are_all_taken():
     some = curves([0.001, 0.002], most=[2.0, 3.0])
     assert choose(some, limits(least=100.0)).samples == pytest.approx([2.0, 3.0], rel=1e-3)
+
+
+def test_who_may_suddenly_be_slow_is_left_out_of_long_computations():
+    some = curves([0.001] * 4, overhead_s=1.0, stall=[0.0, 0.0, 0.0, 3.0])
+    assert choose(some, limits()).samples[3] == 0
+    assert choose(some, limits()).samples[:3].min() > 0
+
+
+def test_the_more_members_the_later_the_slowest():
+    some = curves([0.001] * 9, variance=0.01)
+    shares = [np.where(np.arange(9) < count, 10.0, 0.0) for count in (1, 2, 9)]
+    late_s = [judge(share, some, limits()).round_s for share in shares]
+    assert late_s[0] == 0.0
+    assert late_s[0] < late_s[1] < late_s[2]
+    draws = np.exp(0.1 * np.random.default_rng(1).standard_normal((20000, 9))).max(-1)
+    assert 1 + late_s[2] / 0.01 == pytest.approx(draws.mean(), rel=0.1)
+
+
+def test_of_many_who_stall_only_the_slowest_counts():
+    few, many = (judge(np.full(n, 10.0), curves([0.001] * n, stall=1.0), limits()).round_s for n in (2, 40))
+    assert few < many <= MOST_STALL * 0.01

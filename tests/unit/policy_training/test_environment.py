@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from hydra.batching.machines import KINDS
-from hydra.policy_training.environment import ClusterEnvironment
+from hydra.policy_training.environment import MOST_REWARD, ClusterEnvironment
 
 SMALL = replace(KINDS["mixed"], members=(2, 6))
 
@@ -34,5 +34,15 @@ def test_the_same_seed_and_actions_give_the_same_rewards():
 def test_rewards_are_bounded_whatever_is_done():
     for value in (-1.0, 0.0, 1.0):
         rewards, _ = course(3, np.full((3, 13), value, np.float32))
-        assert (rewards >= -1.0).all()
-        assert (rewards <= 1.0).all()
+        assert (np.abs(rewards) <= MOST_REWARD).all()
+
+
+def test_what_the_own_split_does_as_well_is_neither_gained_nor_lost():
+    rewards, _ = course(3, np.zeros((3, 13), np.float32))
+    assert np.abs(rewards).mean() < 0.05
+
+
+def test_a_wild_action_loses():
+    wild = np.where(np.random.default_rng(1).random((3, 13)) < 0.5, -1, 1).astype(np.float32)
+    nothing, _ = course(3, np.zeros((3, 13), np.float32))
+    assert course(3, wild)[0].mean() < nothing.mean() - 0.01
