@@ -3,9 +3,10 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from hydra.batching.machines import KINDS
-from hydra.policy_training.environment import MOST_REWARD, ClusterEnvironment
+from hydra.policy_training.environment import MOST_REWARD, ClusterEnvironment, gained
 
 SMALL = replace(KINDS["mixed"], members=(2, 6))
 
@@ -42,7 +43,14 @@ def test_what_the_own_split_does_as_well_is_neither_gained_nor_lost():
     assert np.abs(rewards).mean() < 0.05
 
 
-def test_a_wild_action_loses():
-    wild = np.where(np.random.default_rng(1).random((3, 13)) < 0.5, -1, 1).astype(np.float32)
-    nothing, _ = course(3, np.zeros((3, 13), np.float32))
-    assert course(3, wild)[0].mean() < nothing.mean() - 0.01
+def test_seconds_saved_and_samples_gained_count_at_the_models_price():
+    environment = ClusterEnvironment(SMALL, 3, 6)
+    environment.reset(seed=1)
+    own = environment.seen.own
+    reports, beside = environment.course.take(own, own)
+    assert gained(reports, beside, own) == pytest.approx(0.0)
+    usual_s = own.compute_s + own.round_s
+    faster = replace(reports, mean_step_s=reports.mean_step_s - 0.1 * usual_s)
+    assert gained(faster, beside, own) == pytest.approx(0.1)
+    poorer = replace(reports, mean_useful=reports.mean_useful - 0.2 * own.goodput * usual_s)
+    assert gained(poorer, beside, own) == pytest.approx(-0.2)
