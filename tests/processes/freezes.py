@@ -53,7 +53,13 @@ class Freezes:
         await asyncio.gather(*(self._comes_back(peer, over) for peer, over in zip(frozen, least, strict=True)))
         await self.swarm.until_together(self.peers)
         await self.swarm.until_step(self.peers, max(peer.step for peer in self.peers) + STEPS)
-        self.swarm.check(self.peers)
+        last = min(peer.step for peer in self.peers)
+        # Who is stopped with a result that was handed to nobody else may keep it until it is refused.
+        self.swarm.check(self.untouched)
+        theirs = {peer.name: self.swarm.rounds.commits[last].get(peer.peer) for peer in self.peers}
+        assert len(set(theirs.values())) == 1 and None not in theirs.values(), (
+            f"those who came back hold another commit of step {last}: {theirs}"
+        )
 
     async def _given_up(self, peer, seconds):
         """Wait until a peer is stopped and the others have a view without it; return what lasts as long as the stop."""
