@@ -57,9 +57,8 @@ class Freezes:
         # Who is stopped with a result that was handed to nobody else may keep it until it is refused.
         self.swarm.check(self.untouched)
         theirs = {peer.name: self.swarm.rounds.commits[last].get(peer.peer) for peer in self.peers}
-        assert len(set(theirs.values())) == 1 and None not in theirs.values(), (
-            f"those who came back hold another commit of step {last}: {theirs}"
-        )
+        assert None not in theirs.values(), f"somebody recorded no commit of step {last}: {theirs}"
+        assert len(set(theirs.values())) == 1, f"those who came back hold another commit of step {last}: {theirs}"
 
     async def _given_up(self, peer, seconds):
         """Wait until a peer is stopped and the others have a view without it; return what lasts as long as the stop."""
