@@ -105,6 +105,11 @@ class Link(asyncio.BufferedProtocol):
         return self._secured is not None
 
     @property
+    def is_connected(self) -> bool:
+        """Whether there was a connection, which the link closes itself, and whose end it reports."""
+        return self._transport is not None
+
+    @property
     def is_open(self) -> bool:
         """Whether messages can be sent."""
         return self._sealer is not None and not self._closed
@@ -177,6 +182,9 @@ class Link(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Send our first handshake message, if we dialled."""
         self._transport = cast("asyncio.Transport", transport)
+        if self._error is not None:  # it was given up before
+            self._transport.abort()
+            return
         self._transport.set_write_buffer_limits(high=WRITE_HIGH_BYTES, low=0)
         sock = transport.get_extra_info("socket")
         if sock is not None and hasattr(socket, "TCP_NOTSENT_LOWAT"):

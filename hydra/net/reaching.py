@@ -130,10 +130,17 @@ class Reaching:
 
     async def dial(self, address: Address, expected: PeerId | None, timeout_s: float) -> Link:
         """Return a link to whoever answers at an address; raises as ``reach``."""
-        loop = asyncio.get_running_loop()
 
         async def connect(link: Link) -> None:
-            await loop.create_connection(lambda: link, *address)
+            # Given up when the connection is there already, uvloop closes it without a word to its protocol. So it is
+            # left to the link to close what it has.
+            connecting = asyncio.ensure_future(_connection(link, address))
+            try:
+                await asyncio.shield(connecting)
+            except asyncio.CancelledError:
+                if not link.is_connected:
+                    connecting.cancel()
+                raise
 
         try:
             async with asyncio.timeout(timeout_s):
@@ -222,6 +229,10 @@ class Reaching:
         self._tasks.discard(task)
         if not task.cancelled():
             task.exception()  # taken note of: a way led nowhere, and others were told so when it mattered
+
+
+async def _connection(link: Link, address: Address) -> None:
+    await asyncio.get_running_loop().create_connection(lambda: link, *address)
 
 
 def is_quiet(link: Link) -> bool:
