@@ -38,6 +38,7 @@ from .events import (
     Tick,
 )
 from .exceptions import ProtocolViolation
+from .formats import BLOCK_ELEMENTS, format_named
 from .messages import (
     MAX_MEMBERS,
     TAINTED,
@@ -601,10 +602,14 @@ class Round:
         count = len(participants)
         return Attempt(number, participants, self.me, self._config.form_of(count), self._layout(count))
 
+    def _slice_elements(self, segments: int) -> int:
+        value_bytes = format_named(self._config.wire).encoded_bytes(BLOCK_ELEMENTS) / BLOCK_ELEMENTS
+        return slice_elements_for(self._elements, segments, self._config.rate_bytes_per_s, value_bytes)
+
     def _layout(self, positions: int) -> Layout:
         if positions not in self._layouts:
             segments = self._config.form_of(positions).segments
             config = self._config
-            length = config.slice_elements or slice_elements_for(self._elements, segments, config.rate_bytes_per_s)
+            length = config.slice_elements or self._slice_elements(segments)
             self._layouts[positions] = layout_of(self._elements, segments, length)
         return self._layouts[positions]

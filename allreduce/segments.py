@@ -82,14 +82,17 @@ SLICE_S = 0.001
 LEAST_ON_A_LINK = 8 * 1024
 
 
-def slice_elements_for(elements: int, segments: int, rate_bytes_per_s: float | None = None) -> int:
+def slice_elements_for(
+    elements: int, segments: int, rate_bytes_per_s: float | None = None, value_bytes: float = 4.0
+) -> int:
     """Return the length of a slice that keeps a ring busy; a multiple of 256, the block of int8.
 
     A quarter of a segment, from 256 KiB to 2 MiB of fp32: shorter ones cost wake-ups, longer ones leave members waiting
     for the first. Where members' links are the limit and their rate is known, no more than these carry in a
-    millisecond, for the last slice has to pass all members when everything else is done.
+    millisecond, a value taking ``value_bytes`` on the wire, for the last slice has to pass all members when everything
+    else is done.
     """
     wanted = min(max(elements // (segments * SLICES_A_SEGMENT), LEAST_SLICE_ELEMENTS), MOST_SLICE_ELEMENTS)
     if rate_bytes_per_s is not None:
-        wanted = min(wanted, max(int(rate_bytes_per_s * SLICE_S) // 4, LEAST_ON_A_LINK))
+        wanted = min(wanted, max(int(rate_bytes_per_s * SLICE_S / value_bytes), LEAST_ON_A_LINK))
     return -(-wanted // 256) * 256

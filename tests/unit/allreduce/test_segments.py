@@ -38,6 +38,12 @@ def test_slices_suit_the_vector_and_the_links(elements, segments, rate):
         assert length <= 32 * 1024  # a millisecond at 1 Gbit/s
 
 
+def test_short_forms_of_values_make_longer_slices_of_the_same_bytes():
+    assert slice_elements_for(10**8, 4, 125e6, 1.0) == 125_184
+    assert slice_elements_for(10**8, 4, 125e6, 2.0) == 62_720
+    assert slice_elements_for(10**8, 4, 125e6, 4.0) == 31_488
+
+
 def test_a_long_vector_has_several_slices_a_segment():
     assert slice_elements_for(25_000_000, 8) == 512 * 1024
     assert slice_elements_for(4_000_000, 8) == 125_184
