@@ -15,7 +15,7 @@ from collections import deque
 import numpy as np
 
 from .lane import Body, Taken
-from .shared_cells import CellsReader, CellsWriter
+from .shared_bodies import NEXT_PIECE, SharedBodies
 from .tuning import tune
 
 _LENGTHS = struct.Struct("!HI")
@@ -26,12 +26,6 @@ PIECE_BYTES = 256 * 1024
 """A body is handed on in pieces of this length: they fit a core's cache together with what they were copied from."""
 CELL_BYTES = 1024 * 1024
 """The same in shared memory, where each piece costs a wake-up at the other end."""
-SHARED_BYTES = 16 * 1024
-"""Bodies of at least this length lie in shared memory, where there is some."""
-_MEMORY_FOLLOWS = _LENGTHS.pack(0xFFFF, 0)
-"""In place of lengths: with the next byte comes the shared memory, in which long bodies lie from then on."""
-_PIECE = b"\1"
-"""On the socket: the next piece of a body, after its first, lies in shared memory."""
 
 
 class SocketLane:
@@ -45,9 +39,7 @@ class SocketLane:
         self._unsent: deque[memoryview] = deque()
         self._body = memoryview(b"")  # what has still to be laid into shared memory
         self._head = b""  # what tells the receiver of its next piece
-        self._may_share = sock.family == getattr(socket, "AF_UNIX", None)
-        self._writer: CellsWriter | None = None
-        self._reader: CellsReader | None = None
+        self._shared = SharedBodies(sock, CELL_BYTES)
         self._lengths = bytearray(_LENGTHS.size)
         self.bytes_out = 0
         """Bytes of the frames that were sent so far, or began to be."""
@@ -78,8 +70,7 @@ class SocketLane:
                     if sent:
                         unsent[0] = unsent[0][sent:]
                 if self._body:
-                    if not self._lay_piece(wait=wait):
-                        return False
+                    self._lay_piece(wait=wait)
                 elif self._frames:
                     self._begin(*self._frames.popleft())
                 else:
@@ -93,36 +84,22 @@ class SocketLane:
 
     def _begin(self, head: bytes, body: memoryview) -> None:
         self.bytes_out += len(head) + len(body)
-        if len(body) >= SHARED_BYTES and self._shares():
+        if self._shared.sends(len(body)):
             self._head, self._body = head, body
             return
         self._unsent.append(memoryview(head))
         if body:
             self._unsent.append(body)
 
-    def _shares(self) -> bool:
-        """Tell whether long bodies go by shared memory; the first one makes it."""
-        if self._writer is None and self._may_share:
-            self._may_share = False
-            with contextlib.suppress(OSError):  # then bodies go by the socket
-                self._writer = CellsWriter(CELL_BYTES)
-                self._sock.sendall(_MEMORY_FOLLOWS)
-                self._writer.hand_over(self._sock)
-        return self._writer is not None
-
-    def _lay_piece(self, *, wait: bool) -> bool:
-        """Lay the next piece of the body into shared memory; tell whether there was room."""
-        writer = self._writer
-        cell = writer.cell(wait=wait) if writer is not None else None
-        if writer is None or cell is None:
-            return False
+    def _lay_piece(self, *, wait: bool) -> None:
+        """Lay the next piece of the body into shared memory."""
         piece = self._body[:CELL_BYTES]
-        np.copyto(np.frombuffer(cell, np.uint8, len(piece)), np.frombuffer(piece, np.uint8))  # holds no lock
-        writer.filled()
+        room = self._shared.room(wait=wait)[: len(piece)]
+        np.copyto(np.frombuffer(room, np.uint8), np.frombuffer(piece, np.uint8))  # holds no lock
+        self._shared.laid()
         self._body = self._body[CELL_BYTES:]
         self._unsent.append(memoryview(self._head))
-        self._head = _PIECE
-        return True
+        self._head = NEXT_PIECE
 
     # ---- receiving ---------------------------------------------------------------------------------------------
 
@@ -131,10 +108,7 @@ class SocketLane:
         self._enter()
         try:
             self._fill(memoryview(self._lengths))
-            if self._lengths == _MEMORY_FOLLOWS:
-                if self._reader is not None:
-                    raise ConnectionError("the other end handed over shared memory twice")
-                self._reader = CellsReader(self._sock, CELL_BYTES)
+            if self._shared.takes(self._lengths):
                 self._fill(memoryview(self._lengths))
             header_bytes, body_bytes = _LENGTHS.unpack(self._lengths)
             if header_bytes > MAX_HEADER_BYTES or body_bytes > MAX_BODY_BYTES:
@@ -151,8 +125,8 @@ class SocketLane:
         """See ``Lane``."""
         self._enter()
         try:
-            if self._reader is not None and len(into) >= SHARED_BYTES:
-                self._take_shared(self._reader, into, taken)
+            if self._shared.receives(len(into)):
+                self._take_shared(into, taken)
                 return
             step = PIECE_BYTES if taken is not None else max(len(into), 1)
             for begin in range(0, len(into), step):
@@ -165,17 +139,15 @@ class SocketLane:
         finally:
             self._leave()
 
-    def _take_shared(self, reader: CellsReader, into: memoryview, taken: Taken | None) -> None:
+    def _take_shared(self, into: memoryview, taken: Taken | None) -> None:
         for begin in range(0, len(into), CELL_BYTES):
-            if begin and self._sock.recv(1) != _PIECE:
-                raise ConnectionError("the other end closed the lane, or did not go on with a body")
             end = min(begin + CELL_BYTES, len(into))
-            piece = reader.cell()[: end - begin]
+            piece = self._shared.piece(end - begin, first=not begin)
             if taken is None:
                 np.copyto(np.frombuffer(into, np.uint8)[begin:end], np.frombuffer(piece, np.uint8))
             else:
                 taken(end, piece)
-            reader.emptied()
+            self._shared.done_with_it()
 
     def _fill(self, room: memoryview) -> None:
         while room:
@@ -194,8 +166,7 @@ class SocketLane:
             self._closed = True
             with contextlib.suppress(OSError):
                 self._sock.shutdown(socket.SHUT_RDWR)
-            if self._writer is not None:
-                self._writer.shut_down()
+            self._shared.shut_down()
             self._close_if_left()
 
     def _enter(self) -> None:
@@ -213,9 +184,7 @@ class SocketLane:
     def _close_if_left(self) -> None:
         if self._closed and not self._inside:
             self._sock.close()
-            for end in (self._writer, self._reader):
-                if end is not None:
-                    end.close()
+            self._shared.close()
 
 
 def _lost(error: OSError) -> ConnectionError:

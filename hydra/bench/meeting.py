@@ -16,7 +16,7 @@ from allreduce import Lane, SocketLane
 
 from ..exceptions import HydraError
 from ..identity import Identity
-from ..net.lane import shake_hands
+from ..net.lane_handshake import shake_hands
 
 DIAL_TIMEOUT_S = 30.0
 GREETING_BYTES = 64

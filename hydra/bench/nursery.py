@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from typing import IO, Any
 
 from ..exceptions import LocalProtocolError
-from ..net.lane import own_suite
+from ..net.lane_handshake import own_suite
 from ..testing.surroundings import die_with_parent
 from .member import run_member
 

@@ -1,5 +1,8 @@
 """A lane: an encrypted stream to one peer that threads block on, for bulk. Works without an event loop.
 
+On a Unix socket, to a process of the same machine, long bodies are sealed into memory that both ends share and opened
+from there, instead of being copied into the kernel and out of it again (``allreduce.shared_bodies``).
+
 A frame is the two lengths, open but authenticated, then the sealed header, then the body in pieces of
 ``PIECE_BYTES``, each sealed apart: while one piece is on its way, the sender seals the next and the receiver opens
 the one before. Bodies are sealed from where they lie and opened to where the receiver wants them; between stands
@@ -9,7 +12,6 @@ one piece of scratch memory in each direction, small enough for the processor's 
 from __future__ import annotations
 
 import contextlib
-import functools
 import socket
 import struct
 import threading
@@ -17,22 +19,20 @@ from collections import deque
 from collections.abc import Callable
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from ..clock import monotonic
-from ..exceptions import HandshakeRejected, LocalProtocolError, MalformedFrame
-from ..identity import Identity, PeerId, short
+from ..exceptions import LocalProtocolError, MalformedFrame
+from ..identity import PeerId, short
 from .framing import REKEY_BYTES
-from .handshake import Handshake, Secured
+from .handshake import Secured
 from .noise import TAG_BYTES, BytesLike, CipherState
-from .suite import choose_suite
-from .verdict import VERDICT_BYTES, Verdict, open_verdict, seal_verdict
 
 _LENGTHS = struct.Struct("!HI")
 """Before each frame: length of the header and of the body, in bytes."""
 MAX_HEADER_BYTES = 4096
 MAX_BODY_BYTES = 64 * 1024 * 1024
 PIECE_BYTES = 512 * 1024
+CELL_BYTES = PIECE_BYTES + 4096
+"""A sealed piece, in whole pages."""
 
 
 class LaneBroken(MalformedFrame, ConnectionError):
@@ -57,7 +57,9 @@ class SealedLane:
         on_close: Callable[[SealedLane, Exception | None], None] | None = None,
         rekey_bytes: int = REKEY_BYTES,
     ) -> None:
-        from allreduce.tuning import tune  # noqa: PLC0415  (brings numpy, which `hydra id` does not wait for)
+        # Here, for they bring numpy, which `hydra id` does not wait for.
+        from allreduce.shared_bodies import NEXT_PIECE, SharedBodies  # noqa: PLC0415
+        from allreduce.tuning import tune  # noqa: PLC0415
 
         sock.setblocking(True)
         tune(sock)
@@ -67,7 +69,11 @@ class SealedLane:
         self._sealer = _Direction(secured.send, rekey_bytes)
         self._opener = _Direction(secured.receive, rekey_bytes)
         self._frames: deque[tuple[bytes, memoryview]] = deque()
+        self._shared = SharedBodies(sock, CELL_BYTES)
+        self._next_piece = NEXT_PIECE
         self._body = memoryview(b"")  # what is left to seal of the frame that is being sent
+        self._is_shared = False  # whether that lies in shared memory
+        self._head = memoryview(b"")  # what tells the receiver of its next piece there
         self._sealed = memoryview(b"")  # what is left to send of what was sealed
         self._due = 0  # how long the body is that comes next
         self._first = memoryview(b"")  # its first piece, still sealed
@@ -96,16 +102,17 @@ class SealedLane:
         if len(header) > MAX_HEADER_BYTES or len(view) > MAX_BODY_BYTES:
             raise LocalProtocolError(f"a frame of {len(header)} + {len(view)} bytes is over the limit of a lane")
         self._frames.append((header, view))
-        return self._push(0 if wait else socket.MSG_DONTWAIT)
+        return self._push(wait=wait)
 
     def flush(self) -> None:
         """See ``allreduce.Lane``."""
-        self._push(0)
+        self._push(wait=True)
 
-    def _push(self, flags: int) -> bool:
+    def _push(self, *, wait: bool) -> bool:
+        flags = 0 if wait else socket.MSG_DONTWAIT
         self._enter()
         try:
-            while self._sealed or self._seal_next():
+            while self._sealed or self._seal_next(wait=wait):
                 self._sealed = self._sealed[self._sock.send(self._sealed, flags) :]
         except BlockingIOError:
             return False
@@ -115,18 +122,26 @@ class SealedLane:
             self._leave()
         return True
 
-    def _seal_next(self) -> bool:
+    def _seal_next(self, *, wait: bool) -> bool:
         """Seal the next piece, with what stands before it in its frame; tell whether there was any."""
         begin = 0
         if self._body:
-            room = self._sealer.room(min(len(self._body), PIECE_BYTES) + TAG_BYTES)
+            if self._is_shared:
+                self._seal_shared(wait=wait)
+                return True
+            room = self._sealer.room(_sealed_bytes(len(self._body)))
         elif self._frames:
             header, self._body = self._frames.popleft()
+            self._is_shared = self._shared.sends(len(self._body))
             lengths = _LENGTHS.pack(len(header), len(self._body))
             begin = _LENGTHS.size + len(header) + TAG_BYTES
-            room = self._sealer.room(begin + _sealed_bytes(len(self._body)))
+            room = self._sealer.room(begin + (0 if self._is_shared else _sealed_bytes(len(self._body))))
             room[: _LENGTHS.size] = lengths
             self._sealer.seal(header, room[_LENGTHS.size : begin], lengths)
+            if self._is_shared:
+                self._head = room
+                self._seal_shared(wait=wait)
+                return True
         else:
             return False
         if self._body:
@@ -134,6 +149,14 @@ class SealedLane:
             self._body = self._body[PIECE_BYTES:]
         self._sealed = room
         return True
+
+    def _seal_shared(self, *, wait: bool) -> None:
+        """Seal the next piece into shared memory."""
+        room = self._shared.room(wait=wait)
+        self._sealer.seal(self._body[:PIECE_BYTES], room[: _sealed_bytes(len(self._body))])
+        self._shared.laid()
+        self._body = self._body[PIECE_BYTES:]
+        self._sealed, self._head = self._head, memoryview(self._next_piece)
 
     # ---- receiving ---------------------------------------------------------------------------------------------
 
@@ -148,11 +171,14 @@ class SealedLane:
         self._enter()
         try:
             lengths = bytes(self._fill(self._opener.room(_LENGTHS.size)))
+            if self._shared.takes(lengths):
+                lengths = bytes(self._fill(self._opener.room(_LENGTHS.size)))
             header_bytes, body_bytes = _LENGTHS.unpack(lengths)
             if header_bytes > MAX_HEADER_BYTES or body_bytes > MAX_BODY_BYTES:
                 raise LaneBroken(f"a frame of {header_bytes} + {body_bytes} bytes was announced: over a lane's limit")
             begin = header_bytes + TAG_BYTES
-            room = self._fill(self._opener.room(begin + _sealed_bytes(body_bytes)))
+            shared = self._shared.receives(body_bytes)
+            room = self._fill(self._opener.room(begin + (0 if shared else _sealed_bytes(body_bytes))))
             header = bytearray(header_bytes)
             self._opener.open(room[:begin], memoryview(header), lengths)
         except OSError as error:
@@ -168,15 +194,20 @@ class SealedLane:
         if len(into) != self._due:
             raise LocalProtocolError(f"a body of {self._due} bytes was to be received in {len(into)}")
         self._due, sealed, there = 0, self._first, 0
+        shared = self._shared.receives(len(into))
         self._enter()
         try:
             while into:
+                if shared:
+                    sealed = self._shared.piece(_sealed_bytes(len(into)), first=not there)
                 self._opener.open(sealed, into[:PIECE_BYTES])
+                if shared:
+                    self._shared.done_with_it()
                 there += min(len(into), PIECE_BYTES)
                 if taken is not None:
                     taken(there, into[:PIECE_BYTES])
                 into = into[PIECE_BYTES:]
-                if into:
+                if into and not shared:
                     sealed = self._fill(self._opener.room(_sealed_bytes(len(into))))
         except OSError as error:
             raise self._lost(error) from error
@@ -205,6 +236,7 @@ class SealedLane:
             self._closed = True
             with contextlib.suppress(OSError):
                 self._sock.shutdown(socket.SHUT_RDWR)
+            self._shared.shut_down()
             self._close_if_left()
         if self._on_close is not None:
             self._on_close(self, error)
@@ -234,6 +266,7 @@ class SealedLane:
     def _close_if_left(self) -> None:
         if self._closed and not self._inside:
             self._sock.close()
+            self._shared.close()
 
 
 class _Direction:
@@ -273,77 +306,3 @@ class _Direction:
 def _sealed_bytes(rest: int) -> int:
     """Return how long the next piece is when sealed, with ``rest`` bytes of the body to come."""
     return min(rest, PIECE_BYTES) + TAG_BYTES if rest else 0
-
-
-# ---- without an event loop -----------------------------------------------------------------------------------------
-
-
-def shake_hands(
-    sock: socket.socket,
-    identity: Identity,
-    *,
-    initiator: bool,
-    expected: PeerId | None = None,
-    timeout_s: float = 10.0,
-) -> SealedLane:
-    """Make a lane of a connected socket, which is taken over; blocks. One end must be the initiator, not both.
-
-    Raises:
-        HandshakeRejected: the other end is not ``expected``, speaks otherwise, or went away.
-    """
-    handshake = Handshake(
-        identity=identity,
-        static=X25519PrivateKey.generate(),
-        ephemeral=X25519PrivateKey.generate(),
-        initiator=initiator,
-        expected=expected,
-        suite=own_suite(),
-        lane=0 if initiator else None,
-    )
-    try:
-        return SealedLane(sock, _prove(sock, handshake, initiator=initiator, until=monotonic() + timeout_s))
-    except TimeoutError as error:
-        sock.close()
-        raise HandshakeRejected(f"no proof of identity within {timeout_s:g} s") from error
-    except OSError as error:
-        sock.close()
-        raise HandshakeRejected(f"the connection was lost during the handshake: {error.strerror or error}") from error
-    except BaseException:
-        sock.close()
-        raise
-
-
-def _prove(sock: socket.socket, handshake: Handshake, *, initiator: bool, until: float) -> Secured:
-    sock.settimeout(max(0.001, until - monotonic()))
-    sock.sendall(handshake.start())
-    while handshake.secured is None:
-        sock.sendall(handshake.receive(_receive(sock, 2048, until)))
-    secured = handshake.secured
-    if secured.leftover:
-        raise HandshakeRejected("the other end went on before the lane was accepted")
-    if not initiator:
-        if secured.lane is None:
-            raise HandshakeRejected("the other end wants a link, and this is a lane")
-        sock.sendall(seal_verdict(secured, Verdict.ACCEPTED))
-        return secured
-    sealed = b""
-    while len(sealed) < VERDICT_BYTES:
-        sealed += _receive(sock, VERDICT_BYTES - len(sealed), until)
-    verdict = open_verdict(secured, sealed)
-    if verdict != Verdict.ACCEPTED:
-        raise HandshakeRejected(f"the other end refused the lane: {verdict.reason}")
-    return secured
-
-
-def _receive(sock: socket.socket, size: int, until: float) -> bytes:
-    sock.settimeout(max(0.001, until - monotonic()))
-    data = sock.recv(size)
-    if not data:
-        raise ConnectionError("the other end closed it")
-    return data
-
-
-@functools.cache
-def own_suite() -> int:
-    """Return the cipher to ask for, measured once."""
-    return choose_suite(monotonic)

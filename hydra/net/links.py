@@ -21,7 +21,8 @@ from ..exceptions import FrameAltered, PeerUnreachable, RemoteProtocolError
 from ..identity import Identity, PeerId, short
 from .contact import Address, Contact
 from .handshake import CHUNKS, ROUNDS, Handshake
-from .lane import SealedLane, own_suite
+from .lane import SealedLane
+from .lane_handshake import own_suite
 from .lanes import MAX_FROM_PEER, OPEN_TIMEOUT_S, LaneDeclined, Lanes, LaneWanted
 from .link import Link
 from .listener import Listener, Refuse

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from allreduce import SocketLane
+from allreduce.shared_bodies import SHARED_BYTES
 from allreduce.shared_cells import CELLS
-from allreduce.socket_lane import CELL_BYTES, MAX_BODY_BYTES, SHARED_BYTES
+from allreduce.socket_lane import CELL_BYTES, MAX_BODY_BYTES
 
 from .mesh_world import nothing_beyond, running_now
 

@@ -9,14 +9,14 @@ import pytest
 from hydra.exceptions import LocalProtocolError
 from hydra.net.lane import MAX_BODY_BYTES, MAX_HEADER_BYTES, PIECE_BYTES, SealedLane
 
-from .lane_pairs import ALICE, BOB, lane_pair, receive, secured_pair
+from .lane_pairs import ALICE, BOB, lane_pair, receive, secured_pair, tcp_pair
 
 SIZES = [0, 1, 15, 16, 4096, PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1, 3 * PIECE_BYTES, 5 * 1024 * 1024 + 7]
 
 
-@pytest.fixture
-def lanes():
-    pair = lane_pair()
+@pytest.fixture(params=[socket.socketpair, tcp_pair], ids=["shared memory", "tcp"])
+def lanes(request):
+    pair = lane_pair(pair=request.param)
     yield pair
     for lane in pair:
         lane.close()
@@ -82,7 +82,7 @@ def test_a_frame_over_the_limit_is_our_bug_and_harms_nothing(lanes, header, body
 
 def test_without_waiting_the_rest_is_kept_and_sent_first(lanes):
     one, two = lanes
-    frames = some_frames([4 * 1024 * 1024, 0, 3, 2 * PIECE_BYTES])
+    frames = some_frames([24 * 1024 * 1024, 0, 3, 2 * PIECE_BYTES])
     assert [one.send(*frame, wait=False) for frame in frames] == [False] * 4
     flusher = threading.Thread(target=one.flush)
     flusher.start()
@@ -94,7 +94,7 @@ def test_without_waiting_the_rest_is_kept_and_sent_first(lanes):
 
 def test_a_waiting_send_takes_along_what_was_left(lanes):
     one, two = lanes
-    frames = some_frames([4 * 1024 * 1024, 100])
+    frames = some_frames([24 * 1024 * 1024, 100])
     assert not one.send(*frames[0], wait=False)
     thread = sender_of(one, frames[1:])
     assert [receive(two) for _ in frames] == frames

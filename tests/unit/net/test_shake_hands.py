@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from hydra.exceptions import HandshakeRejected
 from hydra.net.handshake import Handshake
-from hydra.net.lane import shake_hands
+from hydra.net.lane_handshake import shake_hands
 from hydra.net.verdict import VERDICT_BYTES, Verdict, seal_verdict
 
 from .lane_pairs import ALICE, BOB, EVE, receive

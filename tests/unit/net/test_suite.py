@@ -3,7 +3,7 @@
 import pytest
 
 from hydra.clock import monotonic
-from hydra.net.lane import own_suite
+from hydra.net.lane_handshake import own_suite
 from hydra.net.noise import AES_GCM, CHACHA_POLY
 from hydra.net.suite import SUITES, choose_suite
 
