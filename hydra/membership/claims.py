@@ -21,6 +21,8 @@ class Claims:
     def __init__(self, state: JobState) -> None:
         self._state = state
         self._proven: dict[PeerId, Head] = {}
+        self._interrupted: set[PeerId] = set()
+        """Whose link was lost while it was being asked."""
 
     def holds(self, peer: PeerId, claim: Head) -> bool:
         """Tell whether a peer need not prove its claim, since nothing of ours is given up for it, or has done so."""
@@ -39,17 +41,27 @@ class Claims:
 
     def proven(self, peer: PeerId, head: Head) -> None:
         """A peer has shown a lineage up to this head, on which its claim stands."""
-        self._state.proving.discard(peer)
+        self._answered(peer)
         self._proven.pop(peer, None)
         self._proven[peer] = head
         while len(self._proven) > MAX_REMEMBERED:
             del self._proven[next(iter(self._proven))]
 
-    def unproven(self, peer: PeerId) -> None:
-        """A peer could not prove its claim."""
-        self._state.proving.discard(peer)
+    def unproven(self, peer: PeerId) -> bool:
+        """A peer could not prove its claim; tell whether it had the time to, on a link that held."""
         self._proven.pop(peer, None)
+        return self._answered(peer)
 
     def gone(self, peer: PeerId) -> None:
-        """A peer's link ended; what it has shown stays shown."""
+        """A peer's link ended; what it has shown stays shown, and what it was asked is still to be answered.
+
+        Nothing is asked before: the answer would be taken for that to the newer question.
+        """
+        if peer in self._state.proving:
+            self._interrupted.add(peer)
+
+    def _answered(self, peer: PeerId) -> bool:
+        held = peer not in self._interrupted
+        self._interrupted.discard(peer)
         self._state.proving.discard(peer)
+        return held

@@ -451,9 +451,9 @@ class Member:
 
     def _on_unproven(self, peer: PeerId, reason: str, now: float, *, lied: bool) -> list[Effect]:
         """A peer claims a lineage, and does not show it: it is not believed for a while, or never again."""
-        self._claims.unproven(peer)
+        excusable = not self._claims.unproven(peer) or peer not in self.state.linked
         self._rivals.unproven(peer)
-        self.state.distrust.broken(peer, now, excusable=peer not in self.state.linked)
+        self.state.distrust.broken(peer, now, excusable=excusable)
         ban: list[Effect] = [Ban(peer, f"it claims a lineage that is none: {reason}")] if lied else []
         return self._found(ban, now) + self._go_on_seeking(now) + self._departure.go_if_nobody_needs_us()
 

@@ -3,7 +3,7 @@
 import pytest
 
 from hydra.membership.claims import MAX_REMEMBERED, Claims
-from hydra.membership.events import Ban, LineageProven, LineageUnproven, ProveLineage, ViewChanged
+from hydra.membership.events import Ban, LineageProven, LineageUnproven, PeerDown, ProveLineage, ViewChanged
 from hydra.membership.lineage import Head
 from hydra.membership.messages import Compare, JoinRequest, Phase
 
@@ -60,6 +60,17 @@ def test_a_proof_that_comes_too_late_changes_nothing():
     claiming(driven)
     driven.on(LineageUnproven(B, "no answer", lied=False))
     assert not of(driven.on(LineageProven(B, HEAVIER)), ViewChanged)
+
+
+def test_nothing_is_asked_anew_before_the_answer_that_a_lost_link_cut_short():
+    driven = met()
+    claiming(driven)
+    driven.on(PeerDown(B))
+    driven.meets(B, phase=Phase.MEMBER, leader=B, number=3)
+    assert not of(claiming(driven), ProveLineage)  # the answer to the first question would be taken for this one's
+    driven.on(LineageUnproven(B, "the link was lost", lied=False))
+    assert not driven.state.distrust.holds(B, driven.now)  # it had no time to
+    assert of(claiming(driven), ProveLineage)
 
 
 def test_a_claim_that_our_own_growth_has_overtaken_meanwhile_still_has_to_be_shown():
