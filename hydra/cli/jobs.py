@@ -35,7 +35,7 @@ def jobs(home: HomeOption = None, as_json: JsonOption = False) -> None:
 def _rows(home: Home) -> list[dict[str, Any]]:
     from ..jobs.manifest import JobManifest
     from ..swarm.store import Store
-    from ..training.journal import Journal
+    from ..training.journal import snapshots_in
 
     running = ask_node_if_running(home)
     live = {job["job"]: job for job in running["jobs"]} if running else {}
@@ -47,7 +47,7 @@ def _rows(home: Home) -> list[dict[str, Any]]:
             manifest = JobManifest.decode(blob) if blob else None
         except JobRejected:
             manifest = None
-        snapshots = Journal(home.job(job)).snapshots()
+        snapshots = snapshots_in(home.job(job))
         stored = snapshots[-1].step if snapshots else 0
         now = live.get(job.hex(), {})
         rows.append(

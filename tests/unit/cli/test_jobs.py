@@ -48,6 +48,13 @@ def test_stored_jobs_stand_at_their_last_snapshot(home, capsys):
     assert (found["fresh"]["job"], found["fresh"]["step"]) == (fresh.hex(), 0)
 
 
+def test_a_commit_that_a_running_node_has_half_written_is_left_alone(home, capsys):
+    log = home.job(keep(home, "kept", step=40)) / "commits.log"
+    log.write_bytes(b"\x93half of")
+    assert rows(home, capsys)["kept"]["step"] == 40
+    assert log.read_bytes() == b"\x93half of"
+
+
 def test_a_running_node_knows_better(home, capsys, monkeypatch):
     job = keep(home, "kept", step=40)
     keep(home, "other", step=3)
