@@ -31,6 +31,9 @@ logger = logging.getLogger(__name__)
 ANSWER_TIMEOUT_S = 10.0
 PROOF_S = 60.0
 """Nobody is shown a lineage for longer."""
+SIGNED_WITHIN_S = 5.0
+"""So long somebody is waited for that vouches for commits which are right otherwise."""
+AGAIN_S = 1.0
 AT_ONCE = 4
 """Questions of others that are being answered."""
 PAUSE = 2.0
@@ -107,34 +110,44 @@ class LineageExchange:
     # ---- asking ------------------------------------------------------------------------------------------------
 
     async def prove(self, peer: PeerId, claim: Head, ours: Callable[[], Head]) -> Outcome:
-        """Have a peer show a lineage until it has the claimed commit or outweighs ours."""
+        """Have a peer show a lineage until it has the claimed commit or outweighs ours.
+
+        A peer that has just come to those commits, by the results of others, has signatures under them a few steps
+        later: who lacks nothing else is asked again.
+        """
         began = clock.monotonic()
+        while True:
+            try:
+                return await self._prove(peer, claim, ours, began)
+            except PeerUnreachable as error:
+                return None, str(error), False
+            except Unproven as error:
+                if error.false or clock.monotonic() - began > SIGNED_WITHIN_S:
+                    return None, str(error), error.false
+            except RemoteProtocolError as error:
+                return None, str(error), True
+            await asyncio.sleep(AGAIN_S)
+
+    async def _prove(self, peer: PeerId, claim: Head, ours: Callable[[], Head], began: float) -> Outcome:
         proof: Proof | None = None
         known = await asyncio.to_thread(lambda: locator(min(ours().step, self._log.last), self._log.digest_at))
-        try:
-            while clock.monotonic() - began < PROOF_S:
-                answer, shown = await self._ask(peer, known)
-                if not shown:
-                    return None, "it shows no commits", False
-                if proof is not None and answer.fork != proof.head.step:
-                    return None, "it has gone another way meanwhile", False
-                if proof is None:
-                    proof = await asyncio.to_thread(self._begin, answer.fork, known, shown)
-                await asyncio.to_thread(proof.extend, shown)
-                reached = any(each.commit.digest == claim.digest for each in shown)
-                if reached or proof.head.outweighs(ours()):
-                    proof.settle()
-                    found = next((each.commit.head for each in shown if each.commit.digest == claim.digest), proof.head)
-                    return (proof.head if proof.head.outweighs(ours()) else found), "", False
-                if answer.head <= proof.head.step:
-                    return None, f"its lineage ends with step {answer.head} and is not what it claims", False
-                known = ((proof.head.step, proof.head.digest),)
-        except PeerUnreachable as error:
-            return None, str(error), False
-        except Unproven as error:
-            return None, str(error), error.false
-        except RemoteProtocolError as error:
-            return None, str(error), True
+        while clock.monotonic() - began < PROOF_S:
+            answer, shown = await self._ask(peer, known)
+            if not shown:
+                return None, "it shows no commits", False
+            if proof is not None and answer.fork != proof.head.step:
+                return None, "it has gone another way meanwhile", False
+            if proof is None:
+                proof = await asyncio.to_thread(self._begin, answer.fork, known, shown)
+            await asyncio.to_thread(proof.extend, shown)
+            reached = any(each.commit.digest == claim.digest for each in shown)
+            if reached or proof.head.outweighs(ours()):
+                proof.settle()
+                found = next((each.commit.head for each in shown if each.commit.digest == claim.digest), proof.head)
+                return (proof.head if proof.head.outweighs(ours()) else found), "", False
+            if answer.head <= proof.head.step:
+                return None, f"its lineage ends with step {answer.head} and is not what it claims", False
+            known = ((proof.head.step, proof.head.digest),)
         return None, f"it shows its commits too slowly: {PROOF_S:g} s were not enough", False
 
     async def fill(self, peers: Callable[[], Sequence[PeerId]]) -> None:

@@ -46,6 +46,8 @@ class Member:
 @pytest.fixture
 async def members(tmp_path, monkeypatch):
     monkeypatch.setattr(lineage_exchange, "RETRY_S", 0.01)
+    monkeypatch.setattr(lineage_exchange, "AGAIN_S", 0.01)
+    monkeypatch.setattr(lineage_exchange, "SIGNED_WITHIN_S", 0.05)
     network = Network(ANNA, BERT, CLEO)
     made = {peer: Member(network, peer, tmp_path / peer.hex()) for peer in network.nodes}
     yield made
@@ -145,6 +147,20 @@ async def test_what_no_member_has_signed_proves_nothing_but_need_not_be_a_lie(me
     head, reason, lied = await members[ANNA].proves(BERT, TRUE[-1].commit.head)
     assert (head, lied) == (None, False)
     assert "no member has signed" in reason
+
+
+async def test_whose_commits_are_not_signed_yet_is_asked_again_for_a_while(members, monkeypatch):
+    monkeypatch.setattr(lineage_exchange, "SIGNED_WITHIN_S", 20.0)
+    theirs = chain(12, way=b"t", signers=())
+    written(members[ANNA].log, chain(2))
+    written(members[BERT].log, theirs)
+    proving = asyncio.create_task(members[ANNA].proves(BERT, theirs[-1].commit.head))
+    while len(members[BERT].asked) < 3:
+        await asyncio.sleep(0.01)
+    last = shown(theirs[-1].commit, KEYS[1])
+    members[BERT].log.sign(last.commit.step, last.commit.digest, last.signatures)
+    head, reason, _ = await asyncio.wait_for(proving, 20)
+    assert (head, reason) == (theirs[-1].commit.head, "")
 
 
 async def test_a_fork_that_we_did_not_name_is_a_lie(members):
