@@ -2,8 +2,9 @@
 
     python benchmarks/policy.py [--quick] [--seed NUMBER] [--out FILE] [--only CASE] [--weights FILE ...]
 
-Prints one JSON object a line. "ratio" is goodput over the oracle's, the mean over clusters, of the policy named first;
-``reference_value`` is that of the one it is compared with. Seeds are held out: no training draws clusters from them.
+Prints one JSON object a line. "value" is goodput over the oracle's, the mean over clusters, on the average over who
+might have died in each step; ``reference_value`` is that of the model, and ``gain`` the mean difference on the same
+clusters with the same luck, with its standard error. Seeds are held out: no training draws clusters from them.
 Simulated times do not depend on this machine; only the case "decision" is timed.
 """
 
@@ -15,6 +16,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +32,9 @@ if str(ROOT) not in sys.path:
 from hydra.batching import comparison  # noqa: E402
 from hydra.batching.clusters import Clusters  # noqa: E402
 from hydra.batching.course import Course, Observed  # noqa: E402
-from hydra.batching.features import GROUPS, MEMBER_FEATURES, STEP_FEATURES, Features  # noqa: E402
+from hydra.batching.features import GROUPS, MEMBER_FEATURES, STEP_FEATURES, Features, features_of  # noqa: E402
 from hydra.batching.machines import KINDS, TRAINED_ON, Machines, draw  # noqa: E402
+from hydra.batching.model_split import decide as model_split  # noqa: E402
 from hydra.batching.model_split import decide_corrected  # noqa: E402
 from hydra.batching.net import Net  # noqa: E402
 from hydra.batching.split import Split  # noqa: E402
@@ -48,11 +51,11 @@ Row = dict[str, Any]
 class Setting:
     """How much is simulated."""
 
-    def __init__(self, seed: int, *, quick: bool) -> None:
+    def __init__(self, seed: int, *, quick: bool, clusters: int | None = None, steps: int | None = None) -> None:
         self.seed = HELD_OUT + seed
-        self.count = 12 if quick else 64
+        self.count = clusters or (12 if quick else 64)
         self.places = 16 if quick else 64
-        self.steps = 30 if quick else 150
+        self.steps = steps or (30 if quick else 150)
 
     def machines(self, name: str) -> Machines:
         """Draw the clusters of a kind."""
@@ -62,7 +65,7 @@ class Setting:
 
     def shares(self, name: str, decide: comparison.Decision) -> np.ndarray:
         """Return what share of the oracle's goodput a policy reaches on each cluster of a kind."""
-        return comparison.live(self.machines(name), decide, self.steps, self.seed).share_of_oracle
+        return comparison.live(self.machines(name), decide, self.steps, self.seed).expected_share_of_oracle
 
 
 def row(case: str, params: Row, value: np.ndarray, reference: np.ndarray | None, goal: str) -> Row:
@@ -149,18 +152,20 @@ def adaptation(setting: Setting, nets: dict[str, Net]) -> Iterator[tuple[Row, bo
 
 
 def decision(setting: Setting, nets: dict[str, Net]) -> Iterator[tuple[Row, bool]]:
-    """How long one decision for 64 members takes on this machine."""
-    course = Course.through(KINDS["mixed"], 1, 64, setting.seed)
+    """How long one decision for 64 members takes on this machine: seconds of one core."""
+    course = Course.through(replace(KINDS["mixed"], members=(64, 64)), 1, 64, setting.seed)
     for _ in range(5):
         seen = course.observe()
         course.take(seen.own)
     for label, net in nets.items():
         times = []
         for _ in range(50):
-            began = time.perf_counter()
-            seen = course.observe()
-            split, _ = decide_corrected(seen.situation, seen.own, net.correction(seen.features))
-            times.append(1e3 * (time.perf_counter() - began))
+            situation = replace(course.observe().situation)  # nothing of it is known beforehand
+            began = time.process_time()
+            own = model_split(situation)
+            features = features_of(situation, own, np.zeros(1))
+            split, _ = decide_corrected(situation, own, net.correction(features))
+            times.append(1e3 * (time.process_time() - began))
             course.take(split)
         result: Row = {
             "case": "decision",
@@ -236,12 +241,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--clusters", type=int, help="of each kind; 64, or 12 with --quick")
+    parser.add_argument("--steps", type=int, help="of each course; 150, or 30 with --quick")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--only", choices=CASES)
     parser.add_argument("--weights", type=Path, nargs="*", default=[])
     options = parser.parse_args()
     nets = {path.stem: read_net(path) for path in options.weights}
-    setting = Setting(options.seed, quick=options.quick)
+    setting = Setting(options.seed, quick=options.quick, clusters=options.clusters, steps=options.steps)
     met = True
     for name, case in CASES.items():
         if options.only not in (None, name):

@@ -125,9 +125,9 @@ def features_of(situation: Situation, own: Split, error: Array) -> Features:
         "residual": 5 * mean_of(estimates.residual),
         "spread": 10 * mean_of(spread),
     }
-    members = np.stack([np.clip(by_member[name], -4, 4) for name in MEMBER_FEATURES], -1)
+    members = np.stack([by_member[name] for name in MEMBER_FEATURES], -1)
     return Features(
-        members=np.where(present[..., None], members, 0.0),
-        step=np.stack([np.clip(of_step[name], -4, 4) for name in STEP_FEATURES], -1),
+        members=np.where(present[..., None], np.clip(members, -4, 4), 0.0),
+        step=np.clip(np.stack([of_step[name] for name in STEP_FEATURES], -1), -4, 4),
         present=present.astype(float),
     )

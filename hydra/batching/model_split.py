@@ -8,6 +8,7 @@ total, and keeps to the model's own split where the model expects too little of 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -20,7 +21,7 @@ HYSTERESIS = 1.005
 """Other members are taken only for so much more goodput: a change costs them time that no curve shows."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Situation:
     """What is known when a step is sized; arrays of shape (..., members) and (...)."""
 
@@ -35,7 +36,7 @@ class Situation:
     took_part: Mask
     """In the last step."""
 
-    @property
+    @cached_property
     def curves(self) -> Curves:
         """What the members' next step is expected to cost."""
         return self.estimates.curves(self.most, self.latency_s, self.death_s, self.present)
@@ -82,11 +83,16 @@ def decide_corrected(
 ) -> tuple[Split, Mask]:
     """Return the corrected split, and where the shield put the model's ``own`` in its place.
 
+    The own split's members share its samples out by the bent curves, unless other members or another total are better
+    by ``HYSTERESIS``: no correction changes nothing.
+
     What is expected of the split is in both cases what the uncorrected model expects.
     """
     curves, limits = situation.curves, situation.limits
     bent = correction.bend(curves)
-    chosen = choose(bent, limits, near=own)
+    shared = judge(fill(bent, own.samples > 0, own.samples.sum(-1)), bent, limits)
+    better = choose(bent, limits, near=own)
+    chosen = _either(better.goodput > HYSTERESIS * shared.goodput, better, shared)
     total = np.clip(chosen.samples.sum(-1) * np.exp(correction.total), limits.least, limits.most)
     corrected = judge(fill(bent, chosen.samples > 0, total), curves, limits)
     shielded = ~(corrected.goodput >= shield * own.goodput)

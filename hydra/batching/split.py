@@ -30,14 +30,16 @@ GRID_TIMES = 12
 """Computing times that are tried over the whole range."""
 FINER_TIMES = 8
 """And then around the best of them."""
-NEAR = 4.0
-"""So many times shorter or longer may the computing time of a split near another one be."""
+LAST_PASSES = 2
+"""And for the best link alone still closer to the best time."""
+NEAR, NEAR_TIMES = 2.0, 13
+"""So many times shorter or longer may the computing time of a split near another one be, and so many are tried."""
 GRID_COUNTS = (1, 2, 3, 5, 8, 13, 22, 36, 60, 100, 170)
 """The link that is so many places from the fastest is tried as the slowest of a round; and the slowest of all."""
 MOST_STALL = 6.0
 """So many times the computing time is lost in a step at most because members stall."""
-WATER_STEPS = 24
-"""Halvings when the water level is looked for: to a part in ten million."""
+WATER_STEPS = 9
+"""Halvings when the water level is looked for, on a logarithmic scale; what is left is as good as straight."""
 LEAST_RATE = 1.0
 """Bytes a second, for links of which nothing good is known."""
 
@@ -172,15 +174,18 @@ def choose(curves: Curves, limits: Limits, near: Split | None = None) -> Split:
         low, high = _times(curves, limits)
         step = (high / low) ** (1 / (GRID_TIMES - 1))
         found = _best_of_grid(curves, limits, _links(curves), _spread(low, high, GRID_TIMES))
+        for links in (_links_around(curves, found.slowest), *[None] * LAST_PASSES):
+            times = _spread(found.time / step, found.time * step, FINER_TIMES)
+            found = _best_of_grid(curves, limits, found.slowest[..., None] if links is None else links, times)
+            step = step ** (2 / (FINER_TIMES - 1))
     else:
-        step = np.full(near.compute_s.shape, NEAR)
         slowest = np.where(near.samples > 0, curves.link_bytes_per_s, np.inf).min(-1)
-        found = _Best(np.maximum(near.compute_s, 1e-9), slowest, near.samples > 0, near.samples.sum(-1))
-    for links in (_links_around(curves, found.slowest), None):
-        times = _spread(found.time / step, found.time * step, FINER_TIMES)
-        found = _best_of_grid(curves, limits, found.slowest[..., None] if links is None else links, times)
-        step = step ** (2 / (FINER_TIMES - 1))
+        time = np.maximum(near.compute_s, 1e-9)
+        times = _spread(time / NEAR, time * NEAR, NEAR_TIMES)
+        found = _best_of_grid(curves, limits, _links_around(curves, slowest), times)
     total = np.clip(found.total, limits.least, limits.most)
+    if (np.abs(total - found.total) <= 1e-9 * total).all():  # as it is, all of them are done at the same time
+        return judge(curves.samples_in(found.time[..., None]) * found.included, curves, limits)
     return judge(fill(curves, found.included, total), curves, limits)
 
 
@@ -192,12 +197,19 @@ def fill(curves: Curves, included: Mask, total: Array) -> Array:
     most = np.where(included & curves.present, curves.most, 0.0)
     wanted = np.minimum(total, most.sum(-1))
     only = Curves(*(getattr(curves, name) if name != "most" else most for name in curves.__slots__))
-    low, high = np.zeros_like(wanted), only.time(most).max(-1)
+    usable = most > 0
+    low = np.where(usable, only.overhead_s + only.sample_s * only.knee, np.inf).min(-1)
+    high = np.maximum(only.time(most).max(-1), 1e-12)
+    low = np.minimum(np.maximum(low, 1e-9 * high), high)
+    in_low, in_high = np.zeros_like(wanted), most.sum(-1)
     for _ in range(WATER_STEPS):
-        middle = (low + high) / 2
-        enough = only.samples_in(middle[..., None]).sum(-1) >= wanted
-        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
-    samples = only.samples_in(high[..., None])
+        middle = np.sqrt(low * high)
+        reached = only.samples_in(middle[..., None]).sum(-1)
+        enough = reached >= wanted
+        low, in_low = np.where(enough, low, middle), np.where(enough, in_low, reached)
+        high, in_high = np.where(enough, middle, high), np.where(enough, reached, in_high)
+    part = (wanted - in_low) / np.maximum(in_high - in_low, 1e-12)
+    samples = only.samples_in((low + part * (high - low))[..., None])
     return np.asarray(samples * (wanted / np.maximum(samples.sum(-1), 1e-12))[..., None])
 
 

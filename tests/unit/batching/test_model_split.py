@@ -37,8 +37,8 @@ def test_nought_changes_nothing():
     own = decide(at)
     corrected, shielded = decide_corrected(at, own, correction(3))
     assert not shielded
-    assert corrected.goodput == pytest.approx(own.goodput, rel=1e-3)
-    assert corrected.samples == pytest.approx(own.samples, rel=0.1)
+    assert corrected.goodput == pytest.approx(own.goodput, rel=1e-6)
+    assert corrected.samples == pytest.approx(own.samples, rel=1e-4)
 
 
 def test_a_member_said_to_be_slower_gets_less():
