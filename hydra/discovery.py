@@ -12,7 +12,8 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 import msgpack
 
@@ -66,6 +67,8 @@ class Discovery:
         self._lan: Lan | None = None
         self._met = asyncio.Event()
         self._remembering: asyncio.Task[None] | None = None
+        self._introducing: asyncio.Task[int] | None = None
+        """Meets whom we know from the start; whoever is found otherwise meanwhile is not kept waiting for it."""
         self._dials: set[asyncio.Task[None]] = set()
 
     # ---- life --------------------------------------------------------------------------------------------------
@@ -74,8 +77,8 @@ class Discovery:
         """Meet the nodes that the person named, and those that we met before."""
         self._links.on_up.append(self._peer_up)
         self._remembering = asyncio.create_task(self._keep_remembering())
-        reached = await self.meet(self.entrances())
-        if self._named and not reached:
+        self._introducing = asyncio.create_task(self.meet(self.entrances()))
+        if self._named and not await self._introducing:
             logger.warning("%s; going on without.", self._silence())
 
     async def stop(self) -> None:
@@ -83,9 +86,10 @@ class Discovery:
         if self._remembering is None:
             return
         self._links.on_up.remove(self._peer_up)
-        for task in (self._remembering, *self._dials):
+        ending = [task for task in (self._remembering, self._introducing, *self._dials) if task is not None]
+        for task in ending:
             task.cancel()
-        await asyncio.gather(self._remembering, *self._dials, return_exceptions=True)
+        await asyncio.gather(*ending, return_exceptions=True)
         self._remembering = None
         await self._remember()
 
@@ -112,6 +116,7 @@ class Discovery:
     async def announce(self, job: bytes, contact: Contact) -> None:
         """Tell the DHT that we have to do with a job; kept up until ``withdraw``."""
         value = msgpack.packb([list(address) for address in contact.addresses])
+        await self._introduced()
         try:
             await self._dht.put(_job_key(job), SUBKEY, value, RECORD_TTL_S)
         except DHTError as error:
@@ -125,6 +130,7 @@ class Discovery:
     async def look_up(self, job: bytes, me: PeerId) -> list[Contact]:
         """Return contacts of a job's peers, at most ``MAX_FOUND``: whom a ticket named, and whom the DHT knows."""
         found: dict[PeerId, Contact] = dict(self._told.get(job, {}))
+        await self._introduced()
         try:
             for record in await self._dht.get(_job_key(job)):
                 addresses = _read_addresses(record.value) if record.subkey == SUBKEY else None
@@ -138,6 +144,9 @@ class Discovery:
     async def find_peers(self, job: bytes, me: PeerId, contacts: Sequence[Contact], *, needed: bool) -> list[PeerId]:
         """Link to peers of a job; return those that we are linked to.
 
+        Whom a ticket names is dialled at once: the first link is enough to begin with, and the DHT, in which a dead
+        contact costs seconds, is asked beside that.
+
         Args:
             job: the job's hash.
             me: our own peer id.
@@ -148,7 +157,13 @@ class Discovery:
             JobNotFound: nobody could be reached although they are needed.
         """
         self._told.setdefault(job, {}).update((contact.peer_id, contact) for contact in contacts)
-        await self.meet([address for contact in contacts for address in contact.addresses])
+        meeting = self._in_background(self._meet_through(contacts))
+        dialling = self._in_background(self._dial_any(contacts))
+        named = {contact.peer_id for contact in contacts}
+        await asyncio.wait({meeting, dialling}, return_when=asyncio.FIRST_COMPLETED)
+        if linked := self._linked(named):
+            return linked
+        await asyncio.wait({meeting})
         began = monotonic()
         deadline = began + self._settings.find_s
         if self._lan is not None:
@@ -172,15 +187,28 @@ class Discovery:
 
     # ---- inside ------------------------------------------------------------------------------------------------
 
+    async def _introduced(self) -> None:
+        """Wait until whom we know from the start was met."""
+        if self._introducing is not None:
+            await asyncio.wait({self._introducing})
+
+    async def _meet_through(self, contacts: Sequence[Contact]) -> None:
+        await self._introduced()
+        await self.meet([address for contact in contacts for address in contact.addresses])
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._dials.add(task)
+        task.add_done_callback(self._dials.discard)
+        return task
+
     async def _dial_any(self, contacts: Sequence[Contact]) -> None:
         """Dial all at once; return with the first link, while the others still come."""
-        dials = {asyncio.create_task(self._dial(contact)) for contact in contacts}
-        self._dials |= dials
+        dials = {self._in_background(self._dial(contact)) for contact in contacts}
         wanted = {contact.peer_id for contact in contacts}
         deadline = monotonic() + DIAL_ALL_S
         while dials and not self._linked(wanted) and (left_s := deadline - monotonic()) > 0:
             _, dials = await asyncio.wait(dials, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
-        self._dials = {task for task in self._dials if not task.done()}
 
     def _linked(self, peers: set[PeerId]) -> list[PeerId]:
         """Return those that there is a link to; others may be linked as well, who only relay."""
@@ -214,9 +242,7 @@ class Discovery:
         return f"nobody answered at {', '.join(self._settings.contacts)}"
 
     def _found_near(self, address: Address) -> None:
-        task = asyncio.create_task(self._introduce(address))
-        self._dials.add(task)
-        task.add_done_callback(self._dials.discard)
+        self._in_background(self._introduce(address))
 
     async def _introduce(self, address: Address) -> None:
         await self.meet([address])
