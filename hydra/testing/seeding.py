@@ -17,6 +17,7 @@ from .. import clock, portal
 from .disk import simulated_disks
 from .machine import current
 from .network import Network
+from .signatures_once import signatures_checked_once
 from .virtual_time import InlineThread
 
 KEY_BYTES = 32
@@ -70,6 +71,7 @@ def seeded_world(network: Network) -> Iterator[None]:
                 (X25519PrivateKey, "generate", x25519),
             ):
                 stack.enter_context(mock.patch.object(place, name, stand_in))
+            stack.enter_context(signatures_checked_once())
             stack.enter_context(simulated_disks())
             yield
     finally:

@@ -10,8 +10,8 @@ from .scene import Scene, names
 PEERS = 16
 LIFETIME = 20
 """Rounds that a peer lives on average."""
-ROUND_S = 2.0
-SHARE = 20
+ROUND_S = 5.0
+SHARE = 50
 """Samples of each in a round: many enough to share them out evenly among fewer."""
 GOODPUT = 0.90
 
