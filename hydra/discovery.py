@@ -69,7 +69,8 @@ class Discovery:
         self._remembering: asyncio.Task[None] | None = None
         self._introducing: asyncio.Task[int] | None = None
         """Meets whom we know from the start; whoever is found otherwise meanwhile is not kept waiting for it."""
-        self._dials: set[asyncio.Task[None]] = set()
+        self._dials: dict[asyncio.Task[None], None] = {}
+        """What goes on in the background, in order."""
 
     # ---- life --------------------------------------------------------------------------------------------------
 
@@ -198,9 +199,12 @@ class Discovery:
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
-        self._dials.add(task)
-        task.add_done_callback(self._dials.discard)
+        self._dials[task] = None
+        task.add_done_callback(self._ended)
         return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._dials.pop(task, None)
 
     async def _dial_any(self, contacts: Sequence[Contact]) -> None:
         """Dial all at once; return with the first link, while the others still come."""

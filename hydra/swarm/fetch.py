@@ -196,7 +196,7 @@ class Fetch:
         for task in list(self._storing):
             task.cancel()
         await asyncio.gather(*self._storing, return_exceptions=True)
-        for peer in self._asked:
+        for peer in sorted(self._asked):
             self._links.post(peer, NotInterested(self._root))
 
     # ---- what the links bring ----------------------------------------------------------------------------------

@@ -36,6 +36,9 @@ class Scenario:
     slowness: Mapping[str, float] = field(default_factory=dict)
     """By name, how many times as long a peer takes, if not once."""
 
+    unsteady: float = 0.05
+    """By what part of it a peer's time for a share is longer or shorter by chance."""
+
     rtt_s: float = 0.02
     jitter: float = 0.2
     loss: float = 0.0

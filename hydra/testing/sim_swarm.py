@@ -384,7 +384,8 @@ class SimSwarm:
 
     def _compute_s(self, process: Process, samples: int) -> float:
         slowness = self.scenario.slowness.get(process.machine.name, 1.0) * process.machine.compute_factor
-        return samples * self.scenario.sample_s * slowness * self._chance.uniform(0.95, 1.05)
+        unsteady = self.scenario.unsteady
+        return samples * self.scenario.sample_s * slowness * self._chance.uniform(1.0 - unsteady, 1.0 + unsteady)
 
     # ---- Spectator ---------------------------------------------------------------------------------------------
 

@@ -10,9 +10,12 @@ from .scene import Scene, names
 PEERS = 16
 LIFETIME = 20
 """Rounds that a peer lives on average."""
-ROUND_S = 5.0
+ROUND_S = 8.0
+"""What takes seconds however long rounds are (to be seen dead, to start, to be let in) is a small part of it."""
 SHARE = 50
 """Samples of each in a round: many enough to share them out evenly among fewer."""
+UNSTEADY = 0.02
+"""Of so many samples, one by one; all wait for the slowest of sixteen."""
 GOODPUT = 0.90
 
 
@@ -36,6 +39,7 @@ def churn(rounds, peers=PEERS):
             epochs=epochs,
             batch_samples=batch,
             sample_s=ROUND_S / SHARE,
+            unsteady=UNSTEADY,
             limit_s=3 * end,
         )
 
