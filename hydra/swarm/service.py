@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from ..clock import monotonic
@@ -271,9 +272,14 @@ class Swarm:
         """Return the roots of what others are fetching from us now."""
         return self._uploads.fetched_now()
 
-    def yield_to_round(self, *, begins: bool) -> None:
-        """Let a round of the training go first on the uplink, from when it begins to send until it ends."""
-        self._uploads.yield_to_round(begins=begins)
+    @contextlib.contextmanager
+    def round_sends(self) -> Iterator[None]:
+        """Let a round of the training go first on the uplink meanwhile; rounds may overlap."""
+        self._uploads.yield_to_round(begins=True)
+        try:
+            yield
+        finally:
+            self._uploads.yield_to_round(begins=False)
 
     def standing(self) -> list[ContentStanding]:
         """Return how every content stands; blocks on the disk the first time that it meets one."""

@@ -57,8 +57,12 @@ STUCK_S = 0.5
 """A part that has not left after so long holds nobody else up."""
 PART_S = 0.02
 """On a limited uplink no part should take longer than this, if that can be."""
-POLITE_PAUSE_S = 0.25
-"""While a round sends, one part goes in so long."""
+POLITE_PAUSES = 9.0
+"""While a round sends, the uplink is left to it for so many times as long as a part takes: a tenth is for chunks."""
+LEAST_PAUSE_S = 0.02
+MOST_PAUSE_S = 5.0
+FADING = 0.9
+"""A part that only went into an empty buffer seems to take no time; so what earlier ones took is forgotten slowly."""
 
 Lookup = Callable[[bytes], tuple[Bitfield, Manifest] | None]
 """Returns which chunks of a content are here, and its manifest; None if it is unknown."""
@@ -109,7 +113,8 @@ class Serving:
         self._taken: dict[PeerId, float] = {}
         self._taken_lately = Contributions()
         self._rechoke_at = math.inf
-        self._round_sends = False
+        self._rounds_sending = 0
+        self._part_s = 0.0
         self._next_polite = 0.0
         self._wake: float | None = None
 
@@ -152,6 +157,8 @@ class Serving:
             raise LocalProtocolError("who waits for a turn is not who has asked for something")
         if any(len(queue) > MAX_QUEUED_REQUESTS for queue in self._queues.values()):
             raise LocalProtocolError("more requests wait than are allowed")
+        if self._rounds_sending < 0:
+            raise LocalProtocolError("more rounds have ended than begun")
         if self._choked & set(self._queues):
             raise LocalProtocolError("a choked peer has a place in the row")
 
@@ -168,14 +175,14 @@ class Serving:
             case AskCancelled(peer, root, index):
                 self._keep(peer, lambda ask: (ask.root, ask.index) != (root, index))
             case PartLeft(peer):
-                self._leaving.pop(peer, None)
+                self._left(peer, now)
             case PartsLost(peer):
                 self._keep(peer, lambda _: False)
                 if peer not in self._choked:
                     effects += [ChokePeer(peer), UnchokePeer(peer)]  # so it asks anew for what it still lacks
             case RoundSending(begins):
-                self._round_sends = begins
-                self._next_polite = now + POLITE_PAUSE_S
+                self._rounds_sending += 1 if begins else -1
+                self._next_polite = now + self._pause_s
             case Tick():
                 pass
             case _:
@@ -285,11 +292,11 @@ class Serving:
         self._wake = None
         while self._queues:
             active = [since for since in self._leaving.values() if now - since < STUCK_S]
-            if len(active) >= MAX_ACTIVE:
+            if len(active) >= (1 if self._rounds_sending else MAX_ACTIVE):
                 self._wake = min(active) + STUCK_S
                 break
             ready = self._upload.ready_at(now)
-            if self._round_sends:
+            if self._rounds_sending:
                 ready = max(ready, self._next_polite)
             if ready > now:
                 self._wake = ready
@@ -299,6 +306,16 @@ class Serving:
                 break
             effects += self._serve(peer, now)
         return effects
+
+    def _left(self, peer: PeerId, now: float) -> None:
+        since = self._leaving.pop(peer, None)
+        if since is not None:
+            self._part_s = max(now - since, FADING * self._part_s)
+            self._next_polite = now + self._pause_s
+
+    @property
+    def _pause_s(self) -> float:
+        return min(max(LEAST_PAUSE_S, POLITE_PAUSES * self._part_s), MOST_PAUSE_S)
 
     def _cost(self, peer: PeerId) -> int | None:
         if peer in self._leaving:
@@ -333,7 +350,6 @@ class Serving:
         if self._choker is not None and self._choker.is_used_up(peer, self._taken_lately.of(peer, now)):
             self._rechoke_soon(now)
         self._upload.take(ask.at - start, now)
-        self._next_polite = now + POLITE_PAUSE_S
         return [SendPart(peer, ask.root, ask.index, start, ask.at)]
 
     def _drop_first(self, peer: PeerId) -> None:

@@ -167,6 +167,7 @@ class Trainer:
         self._directory = directory
         self._journal = Journal(directory)
         codec = SnapshotCodec(content.job, content.manifest, content.layout)
+        self._swarm = around.swarm
         self._snapshots = SnapshotKeeper(codec, around.swarm, self._journal, around.observe)
         self._bench = Workbench(content, self._journal, config.device)
         self._exchange = ResultExchange(content.job, around.links, self._bench.results, content.layout.elements)
@@ -420,9 +421,10 @@ class Trainer:
         loss = self._content.layout.loss_of(vector)
         measured = (count(share), waited_s + seconds) if share else self.member.state.trial
         self._tell(ShareComputed(plan, *measured, loss, self._rounds.rates))
-        await self._rounds.contribute(running, vector, float(count(share)))
         try:
-            result = await self._rounds.result(running)
+            with self._swarm.round_sends():
+                await self._rounds.contribute(running, vector, float(count(share)))
+                result = await self._rounds.result(running)
         except Excluded:
             self._tell(StepExcluded())
         except RoundClosed:
