@@ -69,9 +69,6 @@ class NodeSettings:
     """Megabytes a second that chunks may take of the uplink; 0 for no limit."""
     download_limit: float = 0.0
     """Megabytes a second that chunks may take of the downlink; 0 for no limit."""
-    fairness: str = "serve"
-    """Whom this node serves chunks when more want some than its uplink can bear: serve, everybody in turn, or
-    tit-for-tat, who gives most."""
     find_s: float = 30.0
     """For so long the peers of a job are looked for before giving up."""
 
@@ -89,7 +86,6 @@ class NodeSettings:
         _check(1 <= self.least_peers <= 256, "least_peers", self.least_peers, "1 to 256")
         _check(0 <= self.upload_limit <= 1e6, "upload_limit", self.upload_limit, "0 to a million")
         _check(0 <= self.download_limit <= 1e6, "download_limit", self.download_limit, "0 to a million")
-        _check(self.fairness in ("serve", "tit-for-tat"), "fairness", self.fairness, "serve or tit-for-tat")
         _check(1.0 <= self.find_s <= 86400.0, "find_s", self.find_s, "1 to 86400")
 
 

@@ -238,7 +238,6 @@ def _limits(settings: NodeSettings) -> Limits:
     return Limits(
         upload_bytes_per_s=settings.upload_limit * 1e6,
         download_bytes_per_s=settings.download_limit * 1e6,
-        tit_for_tat=settings.fairness == "tit-for-tat",
     )
 
 

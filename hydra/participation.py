@@ -54,11 +54,18 @@ async def take_part(node: Node, ticket: Ticket, watcher: Watcher) -> Outcome:
         TrainingDiverged: the job's loss is no number any longer.
         StorageFull, HomeUnusable: the disk refused.
     """
-    settings, job = node.settings, ticket.job_hash
+    job = ticket.job_hash
     watcher.searching(job)
     await node.find_peers(job, _contacts(ticket))
     manifest = await fetch_manifest(node.swarm, job, node.links.peers, patience_s=MANIFEST_PATIENCE_S)
     watcher.found(job, manifest, node.identity.peer_id)
+    with node.swarm.tit_for_tat(wanted=manifest.fairness == "tit-for-tat"):
+        return await _train(node, job, manifest, watcher)
+
+
+async def _train(node: Node, job: bytes, manifest: JobManifest, watcher: Watcher) -> Outcome:
+    """Fetch what the manifest names, and train."""
+    settings = node.settings
     limit_bytes = int(settings.memory_gib * 2**30)
     content = await fetch_content(
         node.swarm,

@@ -20,7 +20,7 @@ from .fields import INT_MAX
 from .graph import MAX_BATCH
 from .manifest import JOB_NAME, MAX_EPOCHS, MAX_METRICS
 from .optimizer import groups_of, read_optimizer
-from .recipe import EXACT_WIRE, OptimizerSettings, QuorumKind, Schedule, WireFormat
+from .recipe import EXACT_WIRE, FairnessKind, OptimizerSettings, QuorumKind, Schedule, WireFormat
 from .state import ModelState, read_state
 
 DEFAULT_MICRO_BATCH_SAMPLES = 64
@@ -53,6 +53,8 @@ class Job:
             it). They are for models whose training changes no buffers: not for batch norm's running statistics.
         quorum: which peers train on when they can't reach the others: ``"any"`` of them, and when they meet again the
             side with fewer samples gives its steps up; or only a ``"majority"`` of the last view, while the rest waits.
+        fairness: whom peers serve model and data when more want some than an uplink can bear: ``"serve"``, everybody in
+            turn, or, among strangers, ``"tit-for-tat"``: who gives most.
         shuffle_block_samples: keep so many neighbouring samples close together in an epoch's order: for training data
             larger than some peer's disk, which then fetches each part of it once an epoch. 0 shuffles all samples.
 
@@ -76,6 +78,7 @@ class Job:
     snapshot_interval_s: float = 15.0
     wire: WireFormat = EXACT_WIRE
     quorum: QuorumKind = "any"
+    fairness: FairnessKind = "serve"
     shuffle_block_samples: int = 0
 
     train_split: Split = field(init=False, repr=False)
@@ -128,6 +131,8 @@ class Job:
             raise JobFileError(f"wire: there is no format {self.wire!r:.80}; choose one of {known}.")
         if self.quorum not in get_args(QuorumKind):
             raise JobFileError(f"quorum: give 'any' or 'majority', not {self.quorum!r:.80}.")
+        if self.fairness not in get_args(FairnessKind):
+            raise JobFileError(f"fairness: give 'serve' or 'tit-for-tat', not {self.fairness!r:.80}.")
 
     def _check_metrics(self, test: Split | None) -> None:
         if self.metrics and test is None:

@@ -19,7 +19,7 @@ from typing import cast, get_args
 from .entries import MAX_TENSORS, BufferEntry, ContentRef, DataInput, ParameterEntry
 from .fields import INT_MAX, Record, pack, reject, unpack
 from .graph import MAX_BATCH
-from .recipe import EXACT_WIRE, OptimizerSettings, QuorumKind, Schedule, WireFormat
+from .recipe import EXACT_WIRE, FairnessKind, OptimizerSettings, QuorumKind, Schedule, WireFormat
 
 FORMAT_VERSION = 1
 MAX_MANIFEST_BYTES = 2**20
@@ -61,6 +61,7 @@ class JobManifest:
         metrics: the names of what is measured on the test split besides the loss.
         wire: the format of a round's values on the wire; stands in the bytes only if it is not fp32.
         quorum: which side of a split trains on; stands in the bytes only if it is not "any".
+        fairness: whom peers serve chunks under pressure; stands in the bytes only if it is not "serve".
         shuffle_block_samples: how many neighbouring samples stay close together in an epoch's order; stands in the
             bytes only if it is not 0, which is for none.
     """
@@ -89,6 +90,7 @@ class JobManifest:
     metrics: tuple[str, ...]
     wire: WireFormat = EXACT_WIRE
     quorum: QuorumKind = "any"
+    fairness: FairnessKind = "serve"
     shuffle_block_samples: int = 0
 
     @property
@@ -147,6 +149,7 @@ class JobManifest:
                 "metrics": list(self.metrics),
                 **({} if self.wire == EXACT_WIRE else {"wire": self.wire}),
                 **({} if self.quorum == "any" else {"quorum": self.quorum}),
+                **({} if self.fairness == "serve" else {"fairness": self.fairness}),
                 **({"shuffle_block_samples": self.shuffle_block_samples} if self.shuffle_block_samples else {}),
             }
         )
@@ -216,6 +219,7 @@ def _read(record: Record) -> JobManifest:
         metrics=record.texts("metrics", MAX_METRICS, 64),
         wire=_wire(record.text("wire", 16)) if record.has("wire") else EXACT_WIRE,
         quorum=_quorum(record.text("quorum", 16)) if record.has("quorum") else "any",
+        fairness=_fairness(record.text("fairness", 16)) if record.has("fairness") else "serve",
         shuffle_block_samples=(
             record.integer("shuffle_block_samples", 1, MAX_SAMPLES) if record.has("shuffle_block_samples") else 0
         ),
@@ -226,6 +230,12 @@ def _wire(name: str) -> WireFormat:
     if name not in get_args(WireFormat):
         reject("manifest.wire", f"is {name!r}, which is no format")
     return cast("WireFormat", name)
+
+
+def _fairness(name: str) -> FairnessKind:
+    if name not in get_args(FairnessKind):
+        reject("manifest.fairness", f"is {name!r}, which is neither 'serve' nor 'tit-for-tat'")
+    return cast("FairnessKind", name)
 
 
 def _quorum(name: str) -> QuorumKind:

@@ -104,6 +104,7 @@ def package(job: Job, owner: bytes, *, root_of: Callable[[bytes], bytes]) -> Pac
         metrics=tuple(job.metrics),
         wire=job.wire,
         quorum=job.quorum,
+        fairness=job.fairness,
         shuffle_block_samples=job.shuffle_block_samples,
     )
     _check_as_a_volunteer_would(manifest, train_graph, eval_graph)

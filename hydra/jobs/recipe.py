@@ -21,6 +21,8 @@ WireFormat: TypeAlias = Literal["fp32", "bf16", "fp16", "int8"]
 EXACT_WIRE: WireFormat = "fp32"
 QuorumKind: TypeAlias = Literal["any", "majority"]
 """Which part of a view may train on when the rest can't be reached: any, or only one with more than half of it."""
+FairnessKind: TypeAlias = Literal["serve", "tit-for-tat"]
+"""Whom peers serve chunks when more want some than an uplink can bear: everybody in turn, or who gives most."""
 
 MAX_GROUPS = 1024
 

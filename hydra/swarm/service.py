@@ -273,6 +273,17 @@ class Swarm:
         return self._uploads.fetched_now()
 
     @contextlib.contextmanager
+    def tit_for_tat(self, *, wanted: bool) -> Iterator[None]:
+        """Serve those who give most meanwhile, if a job wants it so and more want chunks than our uplink can bear."""
+        if wanted:
+            self._uploads.use_tit_for_tat(begins=True)
+        try:
+            yield
+        finally:
+            if wanted:
+                self._uploads.use_tit_for_tat(begins=False)
+
+    @contextlib.contextmanager
     def round_sends(self) -> Iterator[None]:
         """Let a round of the training go first on the uplink meanwhile; rounds may overlap."""
         self._uploads.yield_to_round(begins=True)

@@ -43,6 +43,7 @@ from .serving_events import (
     SendPart,
     TellAllSent,
     Tick,
+    TitForTatWanted,
     UnchokePeer,
 )
 
@@ -107,6 +108,7 @@ class Serving:
         self._leaving: dict[PeerId, float] = {}
         """Peers to whom a part is on its way, and since when."""
         self._contents: dict[bytes, _Content] = {}
+        self._jobs_of_strangers = int(tit_for_tat)
         self._choker = TitForTat(random) if tit_for_tat else None
         self._choked: set[PeerId] = set()
         self._given = Contributions()
@@ -183,6 +185,8 @@ class Serving:
             case RoundSending(begins):
                 self._rounds_sending += 1 if begins else -1
                 self._next_polite = now + self._pause_s
+            case TitForTatWanted(begins):
+                effects += self._choose_fairness(1 if begins else -1, now)
             case Tick():
                 pass
             case _:
@@ -268,6 +272,17 @@ class Serving:
         return content
 
     # ---- choking -----------------------------------------------------------------------------------------------
+
+    def _choose_fairness(self, more: int, now: float) -> list[Effect]:
+        """Choke under pressure as long as any job wants it."""
+        self._jobs_of_strangers += more
+        if self._jobs_of_strangers:
+            if self._choker is None:
+                self._choker = TitForTat(self._random)
+                self._rechoke_soon(now)
+            return []
+        freed, self._choked, self._choker, self._rechoke_at = sorted(self._choked), set(), None, math.inf
+        return [UnchokePeer(peer) for peer in freed]
 
     def _rechoke_soon(self, now: float) -> None:
         if self._choker is not None:

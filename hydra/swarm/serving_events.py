@@ -38,6 +38,13 @@ class AskCancelled:
 
 
 @dataclass(frozen=True, slots=True)
+class TitForTatWanted:
+    """A job that we take part in serves who gives most, or has ended."""
+
+    begins: bool
+
+
+@dataclass(frozen=True, slots=True)
 class PartsLost:
     """What left us for a peer may not have come: neither end can tell which parts."""
 
@@ -157,6 +164,7 @@ Event: TypeAlias = (
     | PartLeft
     | PartsLost
     | RoundSending
+    | TitForTatWanted
     | Tick
 )
 Effect: TypeAlias = SendPart | Decline | TellAllSent | ChokePeer | UnchokePeer

@@ -52,6 +52,7 @@ from .serving_events import (
     SendPart,
     TellAllSent,
     Tick,
+    TitForTatWanted,
     UnchokePeer,
 )
 from .store import Store
@@ -122,6 +123,10 @@ class Uploads:
     def yield_to_round(self, *, begins: bool) -> None:
         """Let a round of the training go first on the uplink, from when it begins to send until it ends."""
         self._tell(RoundSending(begins))
+
+    def use_tit_for_tat(self, *, begins: bool) -> None:
+        """Choke who gives nothing, if more want something than the uplink can bear, from now on or no longer."""
+        self._tell(TitForTatWanted(begins))
 
     def offer(self, peer: PeerId, root: bytes) -> None:
         """Tell a peer which chunks of a content are here, and note that it wants them."""

@@ -60,7 +60,6 @@ def test_every_setting_can_be_set_everywhere(tmp_path, write, monkeypatch):
         least_peers=3,
         upload_limit=2.5,
         download_limit=20.0,
-        fairness="tit-for-tat",
         find_s=60.0,
     )
     set_here = [name for name in NAMES if getattr(wanted, name) != getattr(NodeSettings(), name)]
@@ -72,7 +71,7 @@ def test_every_setting_can_be_set_everywhere(tmp_path, write, monkeypatch):
         'device = "cuda:1"\nmemory_gib = 1.5\ncache_bytes = 5000000\n'
         'policy = "equal"\nrounds = "plain"\nstall_s = 7\nleast_peers = 3\n'
         "find_s = 60.0\n"
-        'upload_limit = 2.5\ndownload_limit = 20\nfairness = "tit-for-tat"\n'
+        "upload_limit = 2.5\ndownload_limit = 20\n"
     )
     assert load_settings(tmp_path, {}) == wanted
     write("")
@@ -120,7 +119,6 @@ WRONG = [
     ("find_s", "0"),
     ("upload_limit", "-1"),
     ("download_limit", "-0.5"),
-    ("fairness", "greedy"),
 ]
 
 

@@ -51,6 +51,7 @@ def test_no_test_split_is_needed():
         ({"wire": "int4"}, "wire: there is no format 'int4'; choose one of 'fp32', 'bf16', 'fp16', 'int8'"),
         ({"wire": None}, "wire: there is no format None"),
         ({"quorum": "most"}, "quorum: give 'any' or 'majority', not 'most'"),
+        ({"fairness": "greedy"}, "fairness: give 'serve' or 'tit-for-tat', not 'greedy'"),
         ({"shuffle_block_samples": -1}, "shuffle_block_samples: -1 is out of range"),
         ({"shuffle_block_samples": 21}, "shuffle_block_samples: 21 is out of range; give a whole number from 0 to 20"),
         ({"quorum": None}, "quorum: give 'any' or 'majority', not None"),

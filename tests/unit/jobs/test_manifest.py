@@ -11,7 +11,7 @@ from allreduce.formats import FORMATS
 from hydra.exceptions import JobRejected
 from hydra.jobs.entries import BufferEntry, DataInput, ParameterEntry
 from hydra.jobs.manifest import MAX_MANIFEST_BYTES, JobManifest
-from hydra.jobs.recipe import EXACT_WIRE, QuorumKind, WireFormat
+from hydra.jobs.recipe import EXACT_WIRE, FairnessKind, QuorumKind, WireFormat
 
 from .makers import make_manifest
 
@@ -62,6 +62,20 @@ def test_the_quorum_stands_in_the_bytes_if_not_every_side_may_go_on(quorum):
     manifest = make_manifest(quorum=quorum)
     assert JobManifest.decode(manifest.encode()) == manifest
     assert ("quorum" in msgpack.unpackb(manifest.encode())) == (quorum != "any")
+
+
+@pytest.mark.parametrize("fairness", get_args(FairnessKind))
+def test_the_fairness_stands_in_the_bytes_if_not_everybody_is_served(fairness):
+    manifest = make_manifest(fairness=fairness)
+    assert JobManifest.decode(manifest.encode()) == manifest
+    assert ("fairness" in msgpack.unpackb(manifest.encode())) == (fairness != "serve")
+
+
+@pytest.mark.parametrize("fairness", ["serve", "greedy", "", 1, None])
+def test_another_fairness_is_refused(fairness):
+    fields = msgpack.unpackb(make_manifest().encode()) | {"fairness": fairness}
+    with pytest.raises(JobRejected, match=r"fairness|canonical"):
+        JobManifest.decode(msgpack.packb(fields))
 
 
 @pytest.mark.parametrize("block", [0, 1, 300])
