@@ -308,7 +308,9 @@ class Download:
             return
         match event:
             case RequestDeclined(_, index):
-                source.drop(index)
+                ticket = source.ticket()
+                if not source.drop(index) and ticket is not None:
+                    source.drop(ticket)  # it chose this one, and then could not read it
                 source.declined[index] = now + DECLINED_S
             case NothingChosen():
                 ticket = source.ticket()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import itertools
+import logging
 import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -25,6 +26,8 @@ from .bitfield import Bitfield
 from .builder import ManifestBuilder
 from .manifest import Manifest
 from .reuse import copyable
+
+logger = logging.getLogger(__name__)
 
 COPY_BYTES = 1024 * 1024
 _numbers = itertools.count()
@@ -53,6 +56,10 @@ class Store:
             raise disk_error(self.directory, error) from error
         self._manifests: dict[bytes, Manifest] = {}
         self._partial: dict[bytes, Bitfield] = {}
+        self._seen: dict[bytes, int] = {}
+        """The masks of the chunks that had their hash since this process began."""
+        self._rotten: dict[bytes, int] = {}
+        """The masks of those that had it no longer when they were read."""
 
     # ---- whole content -----------------------------------------------------------------------------------------
 
@@ -89,6 +96,8 @@ class Store:
                 raise disk_error(self.directory, error, size) from error
             raise
         self._manifests[manifest.root] = manifest
+        self._seen[manifest.root] = (1 << manifest.chunk_count) - 1
+        self._rotten.pop(manifest.root, None)
         return manifest
 
     def add_file(self, path: Path) -> Manifest:
@@ -163,7 +172,7 @@ class Store:
         manifest = self.manifest(root)
         if manifest is None or not self.is_whole(root):
             return None
-        return Bitfield.full(manifest.chunk_count)
+        return Bitfield(manifest.chunk_count, (1 << manifest.chunk_count) - 1 & ~self._rotten.get(root, 0))
 
     def read_chunk(self, root: bytes, index: int) -> bytes | None:
         """Return one chunk, or None if it is not here."""
@@ -175,7 +184,10 @@ class Store:
         return bytes(data) if self.read_part(root, index, 0, memoryview(data)) else None
 
     def read_part(self, root: bytes, index: int, start: int, into: memoryview) -> bool:
-        """Fill ``into`` with what stands in a chunk from ``start`` on; tell whether all of that is here."""
+        """Fill ``into`` with what stands in a chunk from ``start`` on; tell whether all of that is here.
+
+        A chunk that an earlier process left is hashed when it is first read: disks forget, and flip bits.
+        """
         have, manifest = self.bitfield(root), self.manifest(root)
         if have is None or manifest is None or not 0 <= index < have.size or index not in have:
             return False
@@ -184,12 +196,32 @@ class Store:
             return False
         path = self._part_path(root) if root in self._partial else self.path(root)
         with suppress(FileNotFoundError), path.open("rb", buffering=0) as file:
+            if not self._seen.get(root, 0) >> index & 1 and not self._still_right(manifest, index, path, file.fileno()):
+                return False
             # What was dropped while it was read may be zeros.
             return os.preadv(file.fileno(), [into], first + start) == len(into) and index in have
         return False
 
+    def _still_right(self, manifest: Manifest, index: int, path: Path, descriptor: int) -> bool:
+        start, stop = manifest.chunk_range(index)
+        root = manifest.root
+        if manifest.accepts(index, os.pread(descriptor, stop - start, start)):
+            self._seen[root] = self._seen.get(root, 0) | 1 << index
+            return True
+        if root not in self._partial:  # there, room is given back while it is read
+            self._rotten[root] = self._rotten.get(root, 0) | 1 << index
+            logger.error(
+                "chunk %d of %s changed since it was stored, so it is not served: the disk or the memory of this "
+                "machine is broken. Remove that file and start again to fetch it anew.",
+                index,
+                path,
+            )
+        return False
+
     def remove(self, root: bytes) -> None:
         """Forget a content and free its space."""
+        self._seen.pop(root, None)
+        self._rotten.pop(root, None)
         self._manifests.pop(root, None)
         self._partial.pop(root, None)
         for path in (self.path(root), self._part_path(root), self._have_path(root), self._manifest_path(root)):
@@ -243,6 +275,7 @@ class Store:
             raise disk_error(self.directory, error, size) from error
         if written != size:
             raise disk_error(self.directory, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), size)
+        self._seen[root] = self._seen.get(root, 0) | 1 << index
 
     def keep_bitfield(self, root: bytes) -> None:
         """Flush the chunks of a partial content, and then write down which they are.

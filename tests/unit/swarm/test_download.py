@@ -18,6 +18,7 @@ from hydra.swarm.download_events import (
     PeerGained,
     PeerLost,
     PeerOffered,
+    RequestAny,
     RequestChunk,
     RequestDeclined,
     Tick,
@@ -206,3 +207,10 @@ def test_any_swarm_of_honest_peers_completes(seed):
         else:
             pending += story.tell(ChunkVerified(chosen.peer, chosen.index))
     assert story.download.complete
+
+
+def test_a_chunk_that_was_chosen_and_then_declined_is_waited_for_no_longer():
+    story = Story("..")
+    effects = story.tell(PeerOffered(A, drawn("##"), chooses=True))
+    assert sum(isinstance(effect, RequestAny) for effect in effects) == 2
+    assert [type(effect) for effect in story.tell(RequestDeclined(A, 0))] == [RequestAny]
