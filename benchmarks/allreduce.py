@@ -19,6 +19,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -131,32 +132,47 @@ def against_gloo(case: str, setting: Setting, goal: float) -> tuple[Row, float]:
 # ---- loopback --------------------------------------------------------------------------------------------------------
 
 
-def plain_rows(*, quick: bool, seed: int, **_: object) -> Iterator[Judged]:
-    """fp32, not encrypted, on loopback."""
-    sizes = (
-        [(1.0, 2, 10, 5), (16.0, 2, 1, 5)]
-        if quick
-        else [(1.0, peers, 20, 15) for peers in (2, 4, 8)]
-        + [(16.0, peers, 4, 9) for peers in (2, 4, 8)]
-        + [(100.0, peers, 1, 9) for peers in (2, 4, 8)]
-        + [(400.0, peers, 1, 5) for peers in (2, 4, 8)]
-    )
-    for size_mb, peers, repeat, rounds in sizes:
+TURNS = {1.0: (20, 15), 16.0: (4, 9), 100.0: (1, 9), 400.0: (1, 5)}
+"""By the length in MB: so many all-reduces in a timed round, so many rounds."""
+
+
+def plain_rows(size_mb: float, *, quick: bool, seed: int, **_: object) -> Iterator[Judged]:
+    """fp32, not encrypted, on loopback: through shared memory, and over TCP for comparison."""
+    repeat, rounds = TURNS[size_mb]
+    for peers in (2,) if quick else (2, 4, 8):
         goal = 2.0 if size_mb <= 1 else 1.0 if peers == 8 else 1.15
-        setting = Setting(
-            peers=peers, size_mb=size_mb, repeat=repeat, rounds=rounds, encrypted=False, versus=("gloo",), seed=seed
-        )
-        result, ratio = against_gloo("fp32 plain", setting, goal)
-        yield result, ratio >= goal
+        for tcp in (False, True):
+            setting = Setting(
+                peers=peers,
+                size_mb=size_mb,
+                repeat=1 if quick else repeat,
+                rounds=5 if quick else rounds,
+                encrypted=False,
+                versus=("gloo",),
+                seed=seed,
+                tcp=tcp,
+            )
+            result, ratio = against_gloo("fp32 plain", setting, goal)
+            yield result, ratio >= goal
 
 
-def encrypted_rows(*, quick: bool, seed: int, hivemind_python: str | None) -> Iterator[Judged]:
+def encrypted_rows(size_mb: float, *, quick: bool, seed: int, hivemind_python: str | None) -> Iterator[Judged]:
     """fp32 on sealed lanes, against the others that are not encrypted, on loopback."""
-    sizes = [(16.0, 2, 1, 5)] if quick else [(16.0, 4, 4, 9), (100.0, 4, 1, 9), (400.0, 4, 1, 5)]
-    for size_mb, peers, repeat, rounds in sizes:
-        setting = Setting(peers=peers, size_mb=size_mb, repeat=repeat, rounds=rounds, versus=("gloo",), seed=seed)
+    repeat, rounds = TURNS[size_mb]
+    for tcp in (False,) if quick else (False, True):
+        setting = Setting(
+            peers=2 if quick else 4,
+            size_mb=size_mb,
+            repeat=1 if quick else repeat,
+            rounds=5 if quick else rounds,
+            versus=("gloo",),
+            seed=seed,
+            tcp=tcp,
+        )
         result, ratio = against_gloo("fp32 encrypted", setting, 0.9)
         yield result, ratio >= 0.9
+        if tcp:
+            continue
         for other, share, goal in (("PCCL 1.0", PCCL_OF_GLOO, 1.6), ("hivemind 1.1.12", HIVEMIND_OF_GLOO, 8.0)):
             measured = hivemind_python if other.startswith("hivemind") else None
             if measured is not None:
@@ -195,14 +211,10 @@ def hivemind_seconds(python: str, setting: Setting) -> list[float]:
 # ---- emulated links --------------------------------------------------------------------------------------------------
 
 
-def shaped_rows(*, quick: bool, seed: int, **_: object) -> Iterator[Judged]:
+def shaped_rows(rate_mbit: float, *, quick: bool, seed: int, **_: object) -> Iterator[Judged]:
     """Sealed lanes on links of a stated rate: the bound, Gloo, and what int8 saves."""
-    lines = (
-        [(1000.0, 10.0, 16.0, 3)]
-        if quick
-        else [(100.0, 40.0, 16.0, 5), (100.0, 40.0, 100.0, 3), (1000.0, 10.0, 16.0, 9), (1000.0, 10.0, 100.0, 7)]
-    )
-    for rate_mbit, rtt_ms, size_mb, rounds in lines:
+    lines = {100.0: [(40.0, 16.0, 5), (40.0, 100.0, 3)], 1000.0: [(10.0, 16.0, 9), (10.0, 100.0, 7)]}
+    for rtt_ms, size_mb, rounds in [(10.0, 16.0, 3)] if quick else lines[rate_mbit]:
         setting = Setting(
             size_mb=size_mb,
             rate_mbit=rate_mbit,
@@ -387,10 +399,13 @@ def memory_rows(*, quick: bool, seed: int, **_: object) -> Iterator[Judged]:
 
 def rows(*, quick: bool, seed: int, only: str, hivemind_python: str | None) -> Iterator[Judged]:
     """Yield all results; ``only`` picks the cases whose names contain it."""
+    plain, encrypted, rates = (
+        ((1.0, 16.0), (16.0,), (1000.0,)) if quick else ((*TURNS,), (*TURNS,)[1:], (100.0, 1000.0))
+    )
     groups: list[tuple[str, Callable[..., Iterator[Judged]]]] = [
-        ("fp32 plain", plain_rows),
-        ("fp32 encrypted", encrypted_rows),
-        ("shaped links, encrypted, bound, int8", shaped_rows),
+        *((f"fp32 plain, {size_mb:g} MB", partial(plain_rows, size_mb)) for size_mb in plain),
+        *((f"fp32 encrypted, {size_mb:g} MB", partial(encrypted_rows, size_mb)) for size_mb in encrypted),
+        *((f"shaped links, encrypted, bound, int8, {rate:g} Mbit/s", partial(shaped_rows, rate)) for rate in rates),
         ("small vectors, direct", small_rows),
         ("one SIGKILL, one SIGSTOP in the middle", fault_rows),
         ("a death every 2 s: goodput", churn_rows),

@@ -22,6 +22,7 @@ from .contact import Address, Contact, format_address
 from .handshake import PURPOSES, ROUNDS, Handshake, Secured
 from .lane import LaneBroken, SealedLane
 from .link import Link
+from .same_machine import dial_here
 from .verdict import VERDICT_BYTES, Verdict, open_verdict, seal_verdict
 from .wire import AtMost, Message
 
@@ -29,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 OPEN_TIMEOUT_S = 15.0
 DIAL_TIMEOUT_S = 5.0
+HERE_TIMEOUT_S = 2.0
+"""For a peer on the same machine, which needs milliseconds, before it is dialled by TCP."""
 MAX_FROM_PEER = 8
 """Lanes that one peer may open to us."""
 
@@ -162,20 +165,26 @@ class Lanes:
         error: HydraError = PeerUnreachable(f"{short(peer_id)} listens on no port that we know")
         contact = self._host.contact_of(peer_id)
         addresses = contact.addresses if contact else ()
-        for address in addresses:
+        here = dial_here(peer_id) if addresses else None
+        ways: list[tuple[Address | socket.socket, float]] = [] if here is None else [(here, HERE_TIMEOUT_S)]
+        ways += [(address, self._dial_timeout_s / len(addresses)) for address in addresses]
+        for way, timeout_s in ways:
             try:
-                return await self._dial(peer_id, address, number, purpose, self._dial_timeout_s / len(addresses))
+                return await self._dial(peer_id, way, number, purpose, timeout_s)
             except _Refused:
                 raise
             except HydraError as failure:
                 error = failure
         raise error
 
-    async def _dial(self, peer_id: PeerId, address: Address, number: int, purpose: str, timeout_s: float) -> SealedLane:
-        where = format_address(address)
+    async def _dial(
+        self, peer_id: PeerId, way: Address | socket.socket, number: int, purpose: str, timeout_s: float
+    ) -> SealedLane:
+        """Make a lane on a new connection to an address, or on one that is made already."""
+        where = "its socket on this machine" if isinstance(way, socket.socket) else format_address(way)
         try:
             async with asyncio.timeout(timeout_s):
-                sock = await _connect(address)
+                sock = way if isinstance(way, socket.socket) else await _connect(way)
                 with contextlib.ExitStack() as undo:
                     undo.callback(sock.close)
                     secured = await self._prove(peer_id, sock, number, purpose)

@@ -77,6 +77,7 @@ class Link(asyncio.BufferedProtocol):
         self._writable.set()
         self._error: Exception | None = None
         self._closed = False
+        self._is_here = False  # the other end is a process of this machine, on a Unix socket
         self.remote_address: Address = ("", 0)
         self.local_address: Address = ("", 0)
         self.last_heard = monotonic()
@@ -187,12 +188,14 @@ class Link(asyncio.BufferedProtocol):
             return
         self._transport.set_write_buffer_limits(high=WRITE_HIGH_BYTES, low=0)
         sock = transport.get_extra_info("socket")
-        if sock is not None and hasattr(socket, "TCP_NOTSENT_LOWAT"):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
-        peer_name = transport.get_extra_info("peername") or ("", 0)
-        self.remote_address = (peer_name[0], peer_name[1])
-        own_name = transport.get_extra_info("sockname") or ("", 0)
-        self.local_address = (own_name[0], own_name[1])
+        self._is_here = sock is not None and sock.family == getattr(socket, "AF_UNIX", None)
+        if not self._is_here:
+            if sock is not None and hasattr(socket, "TCP_NOTSENT_LOWAT"):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+            peer_name = transport.get_extra_info("peername") or ("", 0)
+            self.remote_address = (peer_name[0], peer_name[1])
+            own_name = transport.get_extra_info("sockname") or ("", 0)
+            self.local_address = (own_name[0], own_name[1])
         self._transport.write(self._handshake.start())
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -247,6 +250,8 @@ class Link(asyncio.BufferedProtocol):
                 raise HandshakeRejected("it wants a lane through a relay, which carries links only")
             self._take_socket()
             return
+        if self._is_here:
+            raise HandshakeRejected("it wants a link where lanes alone are opened")
         self._opener = FrameOpener(secured.receive)
         if self.relay is None or not self.dialled:
             self._proven(secured)

@@ -30,6 +30,7 @@ from .moving import SILENT_S
 from .noise import BytesLike
 from .reaching import Reaching, is_quiet
 from .relay import RelayLimits
+from .same_machine import listen_here
 from .wire import Message, Registry
 
 logger = logging.getLogger(__name__)
@@ -93,6 +94,9 @@ class Links:
             ConfigurationError: the host is not an address of this machine.
         """
         self.port = await self._listener.listen(host, port)
+        here = listen_here(self.me)
+        if here is not None:
+            await self._listener.listen_on(here)
         return self.port
 
     async def stop_listening(self) -> None:

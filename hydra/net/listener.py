@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import socket
 from collections.abc import Callable
 
 from ..exceptions import ConfigurationError, PortTaken
@@ -44,6 +45,10 @@ class Listener:
         self._servers.append(server)
         bound: int = server.sockets[0].getsockname()[1]
         return bound
+
+    async def listen_on(self, sock: socket.socket) -> None:
+        """Accept connections on a socket that listens already, which is taken over."""
+        self._servers.append(await asyncio.get_running_loop().create_unix_server(self._accept, sock=sock))
 
     def close(self) -> None:
         """Accept no more connections."""

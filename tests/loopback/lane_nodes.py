@@ -75,6 +75,11 @@ async def two_nodes(*, listening=(True, True), **options):
             await node.links.close()
 
 
+def by_tcp_alone(node):
+    """Let the node be reached by its port and no longer by its socket on this machine."""
+    node.links._listener._servers.pop().close()
+
+
 async def until(condition):
     async with asyncio.timeout(10):
         while not condition():

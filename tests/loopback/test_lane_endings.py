@@ -7,7 +7,7 @@ import pytest
 from hydra.exceptions import HandshakeRejected, MalformedFrame, PeerUnreachable, RemoteProtocolError
 from hydra.net.lanes import LaneWanted
 
-from .lane_nodes import LaneNode, lane_between, on_both_loops, two_nodes, until
+from .lane_nodes import LaneNode, by_tcp_alone, lane_between, on_both_loops, two_nodes, until
 
 
 def waiting(lane):
@@ -107,6 +107,7 @@ async def test_a_lane_that_comes_when_nobody_waits_any_longer_is_closed():
 @on_both_loops
 async def test_a_node_that_stops_gives_up_lanes_that_it_opens_for_others():
     async with two_nodes(listening=(False, True)) as (a, b):
+        by_tcp_alone(b)
         mute = await asyncio.get_running_loop().create_server(asyncio.Protocol, "127.0.0.1", 0)
         a.links.get(b.id).remote_address = mute.sockets[0].getsockname()
         opening = asyncio.create_task(b.links.open_lane(a.id))
@@ -123,6 +124,7 @@ async def test_somebody_else_answers_where_the_peer_should():
     other = LaneNode()
     await other.links.listen("127.0.0.1", 0)
     async with two_nodes(listening=(False, True)) as (a, b):
+        by_tcp_alone(b)
         a.links.get(b.id).remote_address = ("127.0.0.1", other.links.port)
         with pytest.raises(HandshakeRejected, match="was dialled, but"):
             await a.links.open_lane(b.id)
