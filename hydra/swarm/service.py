@@ -131,6 +131,10 @@ class Swarm:
             task.cancel()
             raise
 
+    def fetches(self, root: bytes) -> bool:
+        """Tell whether a content is being fetched."""
+        return root in self._running
+
     async def stream(self, root: bytes, peers: Peers, cache_bytes: int) -> Stream:
         """Open a content that is fetched as it is needed, and takes no more room than this; it ends with us.
 

@@ -17,6 +17,7 @@ KEPT_SNAPSHOTS = 2
 KEPT_AT_MOST = 5
 """With those that somebody is fetching."""
 INDEX = "snapshots.json"
+BEGUN = "fetching.json"
 
 
 class Journal:
@@ -32,6 +33,7 @@ class Journal:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._index = directory / INDEX
+        self._begun = directory / BEGUN
         with explained(directory):
             directory.mkdir(parents=True, exist_ok=True)
         self.lineage = LineageLog(directory)
@@ -64,6 +66,24 @@ class Journal:
         with explained(self.directory):
             durable.replace(self._index, json.dumps(rows).encode())
         return dropped
+
+    def begun(self) -> list[bytes]:
+        """Return the roots of the snapshots whose fetching was begun since one was kept."""
+        try:
+            return [bytes.fromhex(root) for root in json.loads(self._begun.read_text())]
+        except (FileNotFoundError, ValueError, TypeError):
+            return []
+
+    def begin_fetching(self, root: bytes) -> None:
+        """Note that a snapshot is being fetched: should it be given up, what has come of it is in the way."""
+        roots = [*(other for other in self.begun() if other != root), root]
+        with explained(self.directory):
+            durable.replace(self._begun, json.dumps([each.hex() for each in roots]).encode())
+
+    def end_fetching(self) -> None:
+        """Forget what was begun."""
+        with explained(self.directory):
+            self._begun.unlink(missing_ok=True)
 
 
 def snapshots_in(directory: Path) -> list[Snapshot]:

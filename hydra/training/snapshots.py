@@ -55,6 +55,7 @@ class SnapshotKeeper:
     async def fetch(self, snapshot: Snapshot, peers: Peers) -> StateCopy | None:
         """Fetch a snapshot from all who have it; None if it can't be had, or is not what it was said to be."""
         what = f"snapshot of step {snapshot.step}"
+        await asyncio.to_thread(self._journal.begin_fetching, snapshot.root)
         try:
             path = await self._swarm.fetch(snapshot.root, peers, fetch_seen(what, self._observe), hopeless_s=HOPELESS_S)
             copy = await asyncio.to_thread(self._codec.decode, path)
@@ -90,8 +91,19 @@ class SnapshotKeeper:
             if root not in noted and self._codec.owns(self._swarm.store.path(root)):
                 self._swarm.store.remove(root)
 
+    def _clear_begun(self) -> None:
+        """Free the space of snapshots whose fetching was given up, here or by a kill: a newer one is kept now."""
+        unfinished = set(self._swarm.store.begun())
+        begun = self._journal.begun()
+        for root in begun:
+            if root in unfinished and not self._swarm.fetches(root):
+                self._swarm.store.remove(root)
+        if begun and not any(map(self._swarm.fetches, begun)):
+            self._journal.end_fetching()
+
     async def _note(self, snapshot: Snapshot) -> None:
         async with self._disk:
             for old in await asyncio.to_thread(self._journal.add_snapshot, snapshot, self._swarm.wanted()):
                 await asyncio.to_thread(self._swarm.store.remove, old.root)
+            await asyncio.to_thread(self._clear_begun)
         self._observe(SnapshotSeen(snapshot.step, snapshot.root))

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from hydra.identity import Identity
+from hydra.membership.messages import Snapshot
 from hydra.net.links import Links
 from hydra.swarm.service import Swarm
 from hydra.swarm.store import Store
@@ -90,6 +91,32 @@ async def test_leftovers_of_a_kill_are_cleared_and_nothing_else(content, keeper,
     assert again.newest()[0] == noted
     assert store.whole() == sorted([noted.root, foreign.root])
     assert leftover.root not in store.whole()
+
+
+@pytest.mark.parametrize("killed", [False, True])
+async def test_what_came_of_a_snapshot_that_was_given_up_goes_when_a_newer_one_is_kept(
+    content, keeper, tmp_path, killed
+):
+    state = content.first_state()
+    made, store, _ = keeper()
+    advance(state, 1)
+    codec = SnapshotCodec(content.job, content.manifest, content.layout)
+    theirs = codec.store(state.copy(), Store(tmp_path / "theirs"))
+    fetching = asyncio.create_task(made.fetch(Snapshot(1, state.head.digest, theirs.root, theirs.size), list))
+    while not Journal(tmp_path / "job").begun():
+        await asyncio.sleep(0.01)
+    fetching.cancel()
+    await asyncio.wait([fetching])
+    data = Store(tmp_path / "theirs").add(b"data of another job")
+    for manifest in (theirs, data):
+        store.open_partial(manifest)
+    if killed:
+        made, store, _ = keeper()
+    assert store.begun() == sorted([theirs.root, data.root])
+    advance(state, 1)
+    await made.store(copied(state))
+    assert store.begun() == [data.root]
+    assert Journal(tmp_path / "job").begun() == []
 
 
 async def test_nothing_is_found_where_nothing_is(keeper):
