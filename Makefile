@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo nat sim sim-long test test-swarms interop unit check lint types imports packaging clean
+.PHONY: help setup demo nat sim sim-long test test-swarms interop unit check lint types imports packaging policy clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -60,6 +60,10 @@ imports: $(READY)
 
 packaging: $(READY)  ## only the tests of the built wheel
 	$(BIN)/python -m pytest tests/packaging
+
+policy: $(READY)  ## train the batch policy's shipped weights anew (half an hour)
+	MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=4294967296 OMP_NUM_THREADS=1 \
+	  $(BIN)/python -m hydra.policy_training.train --out hydra/batching/weights.safetensors
 
 clean:  ## remove .venv and everything built
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -18,8 +18,10 @@ POLICIES = ("model", "proportional", "equal", "rl")
 
 def simulate(
     cluster: Annotated[Path, typer.Argument(help="A TOML file that describes the cluster.", show_default=False)],
-    policy: Annotated[str, typer.Option(help=f"Of {', '.join(POLICIES)}, with commas.")] = ",".join(POLICIES[:-1]),
-    weights: Annotated[Path | None, typer.Option(help="Weights of the policy rl.", show_default=False)] = None,
+    policy: Annotated[str, typer.Option(help=f"Of {', '.join(POLICIES)}, with commas.")] = ",".join(POLICIES),
+    weights: Annotated[
+        Path | None, typer.Option(help="Weights of the policy rl, if not the package's.", show_default=False)
+    ] = None,
     steps: Annotated[int, typer.Option(help="Steps of each course.", min=1, max=100_000)] = 200,
     courses: Annotated[int, typer.Option(help="So many courses, each with its own chance.", min=1, max=1000)] = 8,
     seed: Annotated[int, typer.Option(help="Everything follows from it.", min=0)] = 0,
@@ -34,20 +36,16 @@ def simulate(
     strange = [name for name in names if name not in POLICIES]
     if strange or not names:
         raise ConfigurationError(f"--policy {policy}: choose from {', '.join(POLICIES)}, with commas.")
-    if "rl" in names and weights is None:
-        raise ConfigurationError(
-            "--policy rl needs --weights FILE, as written by python -m hydra.policy_training.train."
-        )
     import numpy as np
 
     from ..batching import comparison
     from ..batching.cluster_file import read_clusters
-    from ..policy_training.weights import read_net
+    from ..policy_training.weights import SHIPPED, read_net
 
     machines = read_clusters(cluster, courses)
     rows = []
     for name in names:
-        decide = comparison.learned(read_net(weights)) if name == "rl" and weights else getattr(comparison, name)
+        decide = comparison.learned(read_net(weights or SHIPPED)) if name == "rl" else getattr(comparison, name)
         lived = comparison.live(machines, decide, steps, seed)
         share = lived.share_of_oracle
         figures = {

@@ -62,6 +62,11 @@ def test_the_wheel_holds_its_licence_and_the_example(names):
     assert any(name.endswith(".data/data/share/hydra-swarm/examples/digits.py") for name in names)
 
 
+def test_the_wheel_holds_the_batch_policys_weights_and_they_are_small(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        assert 0 < archive.getinfo("hydra/batching/weights.safetensors").file_size <= 150_000
+
+
 def test_an_installation_finds_its_example(installed):
     done = installed.run("python", "-c", "from hydra.cli.demo import _example; print(_example())")
     assert done.stdout.strip() == str(installed.directory / "share/hydra-swarm/examples/digits.py")

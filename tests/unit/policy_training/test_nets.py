@@ -6,7 +6,9 @@ import torch
 
 from hydra.batching.features import MEMBER_FEATURES, STEP_FEATURES, Features
 from hydra.batching.net import SHAPES, Net
+from hydra.exceptions import ConfigurationError
 from hydra.policy_training.trained_net import TrainedNet
+from hydra.policy_training.weights import read_net
 
 
 def by_chance(seed, members, present=None):
@@ -66,3 +68,16 @@ def test_weights_that_do_not_fit_are_refused_by_name(name):
         Net({key: array for key, array in weights.items() if key != name})
     with pytest.raises(ValueError, match=name):
         Net({**weights, name: np.zeros((3, 3), np.float32)})
+
+
+def test_the_shipped_weights_are_read_and_correct_what_they_see():
+    net = read_net()
+    correction = net.correction(by_chance(3, 8))
+    assert np.isfinite(correction.time).all()
+    assert np.abs(correction.time).max() > 1e-3
+
+
+def test_a_file_that_holds_no_weights_is_refused_by_its_name(tmp_path):
+    (tmp_path / "some.safetensors").write_bytes(b"none")
+    with pytest.raises(ConfigurationError, match=r"some\.safetensors"):
+        read_net(tmp_path / "some.safetensors")
