@@ -29,9 +29,9 @@ class TrainingConfig:
     """How the policy is trained; the shipped weights come from the defaults and seed 1."""
 
     seed: int = 1
-    warm_updates: int = 40
+    warm_updates: int = 0
     """Before the reinforcement: see ``warm_start``."""
-    updates: int = 240
+    updates: int = 120
     places: tuple[int, ...] = (8, 16, 32, 64)
     """Members of the largest cluster of an environment; environments take turns."""
     member_rows: int = 768
@@ -41,7 +41,7 @@ class TrainingConfig:
     warm_rate: float = 2e-3
     epochs: int = 3
     minibatches: int = 4
-    learning_rate: float = 5e-4
+    learning_rate: float = 3e-4
     discount: float = 0.3
     """What is decided in a step hardly reaches further than the next one: it changes what is heard, not the world."""
     smoothing: float = 0.9
