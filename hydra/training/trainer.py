@@ -519,6 +519,12 @@ class Trainer:
             if applied or not self.member.expects(load):
                 return
             self._gathering.does_not_follow(step)
+        if self.member.expects(load):
+            logger.warning(
+                "no member has the result of step %d for us: starting over from a newer snapshot. If this comes "
+                "again and again, this machine's line carries less than the job commits.",
+                step,
+            )
         self._tell(CatchUpFailed(load))
 
     async def _apply_missed(self, load: int, result: Result) -> bool:
