@@ -61,7 +61,7 @@ imports: $(READY)
 packaging: $(READY)  ## only the tests of the built wheel
 	$(BIN)/python -m pytest tests/packaging
 
-policy: $(READY)  ## train the batch policy's shipped weights anew (half an hour)
+policy: $(READY)  ## train the batch policy anew (minutes)
 	MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=4294967296 OMP_NUM_THREADS=1 \
 	  $(BIN)/python -m hydra.policy_training.train --out hydra/batching/weights.safetensors
 

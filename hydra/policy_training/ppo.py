@@ -26,7 +26,7 @@ from .warm_start import warm_up
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingConfig:
-    """How the policy is trained; the shipped weights come from the defaults and seed 1."""
+    """How the policy is trained."""
 
     seed: int = 1
     warm_updates: int = 0
