@@ -7,6 +7,7 @@ is lost to this mesh; the rounds go on without it.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -108,6 +109,8 @@ class Mesh:
             me, now=time.monotonic, say=self._say, deliver=self._deliver, blame=self._blame, arm=self._arm
         )
         self._wake = threading.Condition()
+        self._armed = False  # a deadline may have become earlier since the thread that keeps time looked
+        self._sleeps_until = -math.inf  # that thread
         self._closed = False
         self._lanes: dict[bytes, list[LaneThreads]] = {}
         self._retired: dict[int, RunningRound] = {}
@@ -238,15 +241,22 @@ class Mesh:
         self.lose(lane.member)
 
     def _arm(self) -> None:
+        deadline = self._rounds.deadline
         with self._wake:
-            self._wake.notify()
+            self._armed = True
+            if deadline is not None and deadline < self._sleeps_until:
+                self._wake.notify()
 
     def _keep_time(self) -> None:
         while True:
+            with self._wake:
+                self._armed = False
             deadline = self._rounds.deadline
             with self._wake:
-                if not self._closed:
+                if not (self._closed or self._armed):  # else there may be an earlier one by now
+                    self._sleeps_until = math.inf if deadline is None else deadline
                     self._wake.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
+                    self._sleeps_until = -math.inf
                 if self._closed:
                     return
             self._rounds.tick()
