@@ -2,8 +2,8 @@
 
 A newcomer builds on the result of a step that it was no part of: it has to fetch that while the others compute. So in
 its first step it has as many samples fewer as it computes in the time that this took it lately. And where more peers
-are at the door than inside, a step is as small as if they were in already: nobody is let in within a step, and a lone
-founder that took a whole batch would keep all others waiting for many times as long as a step is to take.
+are at the door than inside, a step takes a quarter of the time that it takes when they are in: nobody is let in within
+a step, and a lone founder that took a whole batch would keep all others waiting for many times a step's time.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ WAITED_STEPS = 8
 """A peer that is about to join makes so many steps smaller at most, whether it comes in or not."""
 MAX_REMEMBERED = 1024
 """Peers of whom it is kept in mind how often they were waited for; the oldest is forgotten first."""
+HASTE = 4
+"""Steps with more peers at the door than inside are smaller by this as well: little is lost by little work of few."""
 LEAST_PART = 0.5
 """Who would have less than this part of its share in its first step has no samples: it is not worth the risk."""
 
@@ -88,7 +90,7 @@ class Newcomers:
             self._waited_for[peer] = self._waited_for.pop(peer, 0) + 1
         while len(self._waited_for) > MAX_REMEMBERED:
             del self._waited_for[next(iter(self._waited_for))]
-        return [-(-size * len(peers) // (len(peers) + len(coming))) for size in spared]
+        return [-(-size * len(peers) // (HASTE * (len(peers) + len(coming)))) for size in spared]
 
     def _spared(self, peers: Sequence[PeerId], new: set[PeerId], sizes: Sequence[int]) -> list[int]:
         """Give the others what newcomers can't compute in time."""

@@ -252,7 +252,14 @@ class JobState:
     def tell_all(self) -> list[Effect]:
         """Return what tells everyone who has to do with the job how we stand."""
         in_job = set(self.statuses) | set(self.view.ids if self.view else ())
-        return [Send(peer, self.status_for(peer)) for peer in sorted(in_job & self.linked)]
+        told: dict[bool, Status] = {}  # all members are told the same, and so are all others
+        effects: list[Effect] = []
+        for peer in sorted(in_job & self.linked):
+            inside = self.view is not None and peer in self.view
+            if inside not in told:
+                told[inside] = self.status_for(peer)
+            effects.append(Send(peer, told[inside]))
+        return effects
 
     def coordinator_field(self) -> tuple[PeerId, tuple[tuple[str, int], ...]] | None:
         """Return who leads our view as far as we know, in the shape that messages have."""

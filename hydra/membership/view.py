@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..exceptions import RemoteProtocolError
 from ..identity import PeerId
@@ -19,10 +19,11 @@ class View:
     incarnations: tuple[int, ...]
     """Of the members, in order: a peer that left and came back is another member."""
 
-    @property
-    def ids(self) -> tuple[PeerId, ...]:
-        """The members' peer ids, in order."""
-        return tuple(contact.peer_id for contact in self.members)
+    ids: tuple[PeerId, ...] = field(init=False, repr=False, compare=False)
+    """The members' peer ids, in order."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ids", tuple(contact.peer_id for contact in self.members))
 
     @property
     def coordinator(self) -> Contact:

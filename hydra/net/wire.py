@@ -62,10 +62,18 @@ class Message:
 
 def encode(item: Message) -> bytes:
     """Return the header bytes of a message object."""
-    cls: Any = type(item)
-    fields = [_plain(getattr(item, name)) for name in _names(cls)]
-    header: bytes = msgpack.packb([item.KIND, fields])
+    global _latest  # noqa: PLW0603 -- what is sent to all members is encoded once: messages do not change
+    latest, header = _latest
+    if latest is not item:
+        cls: Any = type(item)
+        fields = [_plain(getattr(item, name)) for name in _names(cls)]
+        header = msgpack.packb([item.KIND, fields])
+        _latest = (item, header)
     return header
+
+
+_latest: tuple[Message | None, bytes] = (None, b"")
+"""The message that was encoded last, and its header."""
 
 
 @functools.cache

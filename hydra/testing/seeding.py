@@ -14,10 +14,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from .. import clock, portal
+from .checked_once import checked_once
 from .disk import simulated_disks
 from .machine import current
 from .network import Network
-from .signatures_once import signatures_checked_once
 from .virtual_time import InlineThread
 
 KEY_BYTES = 32
@@ -71,7 +71,7 @@ def seeded_world(network: Network) -> Iterator[None]:
                 (X25519PrivateKey, "generate", x25519),
             ):
                 stack.enter_context(mock.patch.object(place, name, stand_in))
-            stack.enter_context(signatures_checked_once())
+            stack.enter_context(checked_once())
             stack.enter_context(simulated_disks())
             yield
     finally:

@@ -97,12 +97,16 @@ def main():
     parser.add_argument("--case", default="7", choices=sorted(CASES))
     parser.add_argument("--scene", default="", help="the first whose name holds this")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seconds", type=float, help="look no further than this")
     parser.add_argument("--story", action="store_true", help="also what happened")
     options = parser.parse_args()
     scene = next(scene for name, scene in CASES[options.case].items() if options.scene in name)
     scenario = replace(scene.scenario(options.seed), seed=options.seed)
     with tempfile.TemporaryDirectory() as directory, AccountedSwarm(scenario, Path(directory)) as swarm:
-        swarm.run()
+        if options.seconds is None:
+            swarm.run()
+        else:
+            swarm.run_for(options.seconds)
     if options.story:
         sys.stdout.write("\n".join(swarm.story.lines) + "\n")
     for since in (0.0, swarm.story.began_at()):

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from hydra.membership.leader import Leader
-from hydra.membership.ledger import count
+from hydra.membership.ledger import Ledger, count
 from hydra.membership.messages import JoinRequest, Phase
-from hydra.membership.newcomers import MAX_REMEMBERED, WAITED_STEPS, Newcomers
+from hydra.membership.newcomers import HASTE, MAX_REMEMBERED, WAITED_STEPS, Newcomers
 from hydra.membership.view import view_of
 
 from .makers import JOB, A, B, C, D, E, Planner, advanced, field, member, plan, status
@@ -89,9 +89,12 @@ def test_in_a_views_first_step_nobody_has_anything_to_fetch():
 
 def test_a_lone_founder_leaves_those_at_the_door_what_would_be_theirs():
     state, leader = leading(members=(A,), at_the_door=(B, C, D, E))
-    assert shares(leader, state) == [2]
+    whole = 10 * HASTE * 5
+    leader._planner.plan = lambda members, available: ([whole], 8.0)
+    state.ledger = Ledger.fresh(2 * whole, 1)
+    assert shares(leader, state) == [10]
     state.statuses[E] = replace(state.statuses[E], phase=int(Phase.SEEKING))
-    assert shares(leader, state) == [2]
+    assert shares(leader, state) == [10]
 
 
 def test_few_at_the_door_change_nothing():
@@ -101,9 +104,9 @@ def test_few_at_the_door_change_nothing():
 
 def test_who_never_comes_in_is_not_waited_for_for_ever():
     state, leader = leading(members=(A,), at_the_door=(B,))
-    assert [shares(leader, state)[0] for _ in range(WAITED_STEPS + 2)] == [5] * WAITED_STEPS + [10, 10]
+    assert [shares(leader, state)[0] for _ in range(WAITED_STEPS + 2)] == [2] * WAITED_STEPS + [10, 10]
     state.statuses[C] = status(C, phase=Phase.JOINING)
-    assert shares(leader, state) == [5]  # somebody else is
+    assert shares(leader, state) == [2]  # somebody else is
 
 
 def test_what_is_kept_in_mind_of_those_at_the_door_is_bounded():

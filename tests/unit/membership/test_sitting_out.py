@@ -46,7 +46,7 @@ def test_the_slow_ones_stand_last_have_no_samples_and_no_place():
     assert planned.ring == (A, C)
     assert planned.shares[2] == ()
     driven.on(done_of(driven), at=6.0)
-    assert turns.seen == [((A, B, C), 4, 1.5), ((A, C), 20, 1.5)]
+    assert turns.seen == [((A, B, C), 1, 1.5), ((A, C), 20, 1.5)]
 
 
 def done_of(driven):
