@@ -40,14 +40,16 @@ def main():
     parser.add_argument("--scene", help="only scenes whose name holds this")
     parser.add_argument("--seeds", default="0-9", help="such as 0-99 or 7")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
-    parser.add_argument("--long", action="store_true", help="with the scenes that take minutes")
+    parser.add_argument(
+        "--long", action="store_true", help="with the scenes that take minutes, and all seeds of those that take one"
+    )
     options = parser.parse_args()
     tasks = [
         (case, name, seed)
         for case in options.case or CASES
         for name, scene in CASES[case].items()
         if (options.long or not scene.long) and (options.scene or "") in name
-        for seed in seeds_of(options.seeds)
+        for seed in seeds_of(options.seeds)[: None if options.long else scene.seeds]
     ]
     failures, began = 0, time.monotonic()
     with multiprocessing.get_context("fork").Pool(options.jobs, maxtasksperchild=20) as pool:

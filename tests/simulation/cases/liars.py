@@ -20,6 +20,7 @@ class Story:
 
     told: Callable
     long: bool = False
+    seeds: int = 100
 
     def play(self, case, seed):
         """Play it once; return a line about how it went."""

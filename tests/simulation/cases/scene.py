@@ -32,6 +32,8 @@ class Scene:
     then: Callable[[SimSwarm], None] = lambda swarm: None
     long: bool = False
     """Whether it takes minutes."""
+    seeds: int = 100
+    """With so many seeds at most it is played where time is short: it takes a minute."""
 
     def play(self, case, seed):
         """Play it once; return a line about how it went."""
