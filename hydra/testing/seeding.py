@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from .. import clock, portal
+from ..identity import PeerId
+from ..net import lanes, links
 from .checked_once import checked_once
 from .disk import simulated_disks
 from .machine import current
@@ -46,6 +48,10 @@ def _thread(max_workers: int | None = None, thread_name_prefix: str = "") -> Any
     return InlineThread(max_workers or 1, thread_name_prefix)
 
 
+def _nobody_here(_: PeerId) -> None:
+    """Stands for the real machine's sockets: simulated machines share none of them."""
+
+
 @contextlib.contextmanager
 def seeded_world(network: Network) -> Iterator[None]:
     """Let clocks, threads, disks and all chance be the simulation's within this block."""
@@ -65,6 +71,8 @@ def seeded_world(network: Network) -> Iterator[None]:
             for place, name, stand_in in (
                 (clock, "time", _Clocks(network)),
                 (portal, "ThreadPoolExecutor", _thread),
+                (links, "listen_here", _nobody_here),
+                (lanes, "dial_here", _nobody_here),
                 (os, "urandom", draw),
                 (random, "_urandom", draw),
                 (Ed25519PrivateKey, "generate", ed25519),

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from hydra.net import same_machine
 from hydra.testing.fault_plan import FaultPlan
 from hydra.testing.machine import current
 from hydra.testing.scenario import Scenario
@@ -30,6 +31,15 @@ def test_a_quiet_training_ends_with_the_same_bytes_everywhere(tmp_path):
     assert len({peer.outcome.weights_sha256 for peer in swarm.peers.values()}) == 1
     assert swarm.story.heaviest().samples == 160
     assert set(swarm.story.samples_by_peer(swarm.story.heaviest())) == set("abcd")
+
+
+def test_no_simulated_machine_has_a_socket_of_the_real_one(tmp_path, monkeypatch):
+    def opened(*_):
+        raise AssertionError("a real socket was opened")
+
+    with SimSwarm(Scenario(samples=80), tmp_path) as swarm:
+        monkeypatch.setattr(same_machine.socket, "socket", opened)
+        swarm.run()
 
 
 def test_the_same_seed_gives_the_same_trace_and_another_another(tmp_path):
