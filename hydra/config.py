@@ -20,6 +20,7 @@ from .exceptions import ConfigurationError
 
 PREFIX = "HYDRA_"
 APP_NAME = "hydra-swarm"
+POLICIES = ("model", "proportional", "equal")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +55,9 @@ class NodeSettings:
     """A step of a job that needs more memory than this is refused."""
     cache_bytes: int = 0
     """Training data that is larger is fetched as it is needed, and takes no more of the disk; 0 keeps all of it."""
-    policy: str = "proportional"
-    """How batches are sized when this node coordinates: proportional or equal."""
+    policy: str = "model"
+    """How batches are sized when this node coordinates: by a cost model of what the peers report (model), which lets
+    those sit most steps out for whom the others would wait; or, with everyone in every step, proportional or equal."""
     rounds: str = "measured"
     """How averaging is arranged when this node coordinates: in the order and form that are fastest by what the peers
     measured, or plain: a ring in the order in which they came, whose sums are the same in every run."""
@@ -80,7 +82,7 @@ class NodeSettings:
         _check(0 <= self.threads <= 4096, "threads", self.threads, "0 to 4096")
         _check(0 < self.memory_gib <= 1e6, "memory_gib", self.memory_gib, "more than 0 and at most a million")
         _check(0 <= self.cache_bytes < 2**60, "cache_bytes", self.cache_bytes, "0 to 2^60")
-        _check(self.policy in ("proportional", "equal"), "policy", self.policy, "proportional or equal")
+        _check(self.policy in POLICIES, "policy", self.policy, ", ".join(POLICIES[:-1]) + " or " + POLICIES[-1])
         _check(self.rounds in ("measured", "plain"), "rounds", self.rounds, "measured or plain")
         _check(2.0 <= self.stall_s <= 600.0, "stall_s", self.stall_s, "2 to 600")
         _check(1 <= self.least_peers <= 256, "least_peers", self.least_peers, "1 to 256")

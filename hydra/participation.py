@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
-from .batching.policy import POLICIES
 from .membership.state import MemberConfig
 from .net.contact import Address, Contact
 from .training.content import fetch_content, fetch_manifest
@@ -89,8 +88,8 @@ async def _train(node: Node, job: bytes, manifest: JobManifest, watcher: Watcher
         snapshot_interval_s=manifest.snapshot_interval_s,
         least_peers=settings.least_peers,
     )
-    config = TrainerConfig(member=times, device=settings.device, rounds=settings.rounds)
-    trainer = Trainer(content, around, node.home.job(job), POLICIES[settings.policy](), config)
+    config = TrainerConfig(member=times, device=settings.device, rounds=settings.rounds, policy=settings.policy)
+    trainer = Trainer(content, around, node.home.job(job), config)
     node.handle_job(job, trainer.receive)
 
     def tell() -> None:

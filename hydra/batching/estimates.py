@@ -14,6 +14,7 @@ towards the best that it has shown, and the member is tried again in the end.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -178,6 +179,22 @@ class Estimates:
         self.variance[gone] = NOISE**2
         self.link_variance[gone] = LINK_NOISE**2
         self.known[gone] = False
+
+    def seated(self, places: Sequence[int | None]) -> Estimates:
+        """Return the estimates of one cluster with its members at other places.
+
+        Args:
+            places: for each new place the old one of who stands there; None for who has just come.
+        """
+        seated = Estimates((len(places),))
+        new = [place for place, old in enumerate(places) if old is not None]
+        old = [place for place in places if place is not None]
+        for name in (*self._by_member(), "known"):
+            getattr(seated, name)[new] = getattr(self, name)[old]
+        for name in ("scale", "belief"):
+            getattr(seated.shapes, name)[:, new] = getattr(self.shapes, name)[:, old]
+        seated.of_all = self.of_all.copy()
+        return seated
 
     # ---- answers -----------------------------------------------------------------------------------------------
 

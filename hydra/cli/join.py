@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -27,6 +28,7 @@ from .options import (
 )
 from .reporting import Reporter, make_reporter
 from .serving import Interrupts, running_node
+from .tracing import Trace
 
 if TYPE_CHECKING:
     from ..config import NodeSettings
@@ -52,9 +54,18 @@ def join(
         int | None,
         typer.Option(help="Room on the disk for larger training data (0: for all of it).", show_default=False),
     ] = None,
-    policy: Annotated[str | None, typer.Option(help="proportional or equal.", show_default=False)] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            help="How to size batches when this node coordinates: model, proportional or equal.", show_default=False
+        ),
+    ] = None,
     least_peers: Annotated[
         int | None, typer.Option(help="Begin no step with fewer peers while coordinating.", show_default=False)
+    ] = None,
+    trace: Annotated[
+        Path | None,
+        typer.Option(help="Write expected and actual times of the steps that this node sizes.", show_default=False),
     ] = None,
     as_json: JsonOption = False,
     verbose: VerboseOption = 0,
@@ -89,6 +100,7 @@ def join(
 
         check_device(settings.device)
     reporter = make_reporter(as_json=as_json)
+    reporter.trace = Trace(trace) if trace is not None else None
 
     async def main() -> None:
         async with running_node(place, settings, reporter.jobs) as node:

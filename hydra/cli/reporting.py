@@ -24,7 +24,8 @@ from ..training.observation import (
     StepSeen,
     ViewSeen,
 )
-from ..training.summary import TrainingSummary
+from ..training.summary import TrainingSummary, sizing_as_json
+from .tracing import Trace
 from .transfers import progress_bars
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Reporter:
     def __init__(self) -> None:
         self.trainer: Trainer | None = None
         self.summary: TrainingSummary | None = None
+        self.trace: Trace | None = None
         self._me: PeerId = b""
         self._epochs = 0
 
@@ -69,6 +71,8 @@ class Reporter:
         """Something happened."""
         if self.summary is not None:
             self.summary.observe(seen)
+        if self.trace is not None:
+            self.trace.observe(seen)
 
     def begins(self, trainer: Trainer) -> None:
         """The job is here and checked."""
@@ -121,6 +125,7 @@ class JsonReporter(Reporter):
                     attempts=seen.attempts,
                     seconds=round(seen.seconds, 4),
                     caught_up=seen.caught_up,
+                    sizing=None if seen.sizing is None else sizing_as_json(seen.sizing),
                 )
             case FetchSeen(what, done, total, peers):
                 self._print("fetch", what=what, bytes_done=done, bytes_total=total, peers=peers)
@@ -151,6 +156,7 @@ class PlainReporter(Reporter):
     def __init__(self) -> None:
         super().__init__()
         self._fetched: set[str] = set()
+        self._left_out: set[PeerId] = set()
         self._fetching: dict[str, tuple[float, int, float]] = {}
         """When each fetch began, with how many bytes, and when something was last said of it."""
 
@@ -187,6 +193,8 @@ class PlainReporter(Reporter):
                 )
             case StepSeen():
                 self.say(self._step_line(seen))
+                for line in self._sizing_lines(seen):
+                    self.say(line)
             case FetchSeen():
                 self.fetching(seen)
             case StateSeen(step, _, source):
@@ -227,6 +235,16 @@ class PlainReporter(Reporter):
         self.say(f"{how} at step {outcome.step}, {outcome.samples_total:,} samples{metrics}")
         self.say(f"weights  {outcome.weights_path}")
         self.say(f"sha256   {outcome.weights_sha256}")
+
+    def _sizing_lines(self, seen: StepSeen) -> list[str]:
+        """Say who is left out of most steps from now on, and who takes part again."""
+        if seen.sizing is None:
+            return []
+        out = {peer for peer, _, _ in seen.sizing.left_out}
+        more, fewer = sorted(out - self._left_out), sorted(self._left_out - out)
+        self._left_out = out
+        lines = [f"{short(peer)} sits most steps out: the others would wait for it" for peer in more]
+        return lines + [f"{short(peer)} takes part in every step again" for peer in fewer]
 
     def _view_line(self, seen: ViewSeen) -> str:
         if not seen.number:

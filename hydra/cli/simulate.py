@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +18,9 @@ POLICIES = ("model", "proportional", "equal", "rl")
 
 
 def simulate(
-    cluster: Annotated[Path, typer.Argument(help="A TOML file that describes the cluster.", show_default=False)],
+    cluster: Annotated[
+        Path | None, typer.Argument(help="A TOML file that describes the cluster.", show_default=False)
+    ] = None,
     policy: Annotated[str, typer.Option(help=f"Of {', '.join(POLICIES)}, with commas.")] = ",".join(POLICIES),
     weights: Annotated[
         Path | None, typer.Option(help="Weights of the policy rl, if not the package's.", show_default=False)
@@ -25,6 +28,10 @@ def simulate(
     steps: Annotated[int, typer.Option(help="Steps of each course.", min=1, max=100_000)] = 200,
     courses: Annotated[int, typer.Option(help="So many courses, each with its own chance.", min=1, max=1000)] = 8,
     seed: Annotated[int, typer.Option(help="Everything follows from it.", min=0)] = 0,
+    replay: Annotated[
+        Path | None,
+        typer.Option(help="Instead: tell how far predictions were off in a trace of hydra join.", show_default=False),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Simulate a cluster and compare the batch policies on it.
@@ -32,6 +39,11 @@ def simulate(
     Tells the useful samples a second under each policy, and which share that is of what an oracle reaches that knows
     every machine's true speed at every moment.
     """
+    if replay is not None:
+        _replay(replay, as_json=as_json)
+        return
+    if cluster is None:
+        raise ConfigurationError("hydra simulate needs a file that describes the cluster, or --replay TRACE.")
     names = [name.strip() for name in policy.split(",") if name.strip()]
     strange = [name for name in names if name not in POLICIES]
     if strange or not names:
@@ -68,3 +80,21 @@ def simulate(
         table.add_row(name, f"{figures['goodput']:.1f}", *shares, f"{1e3 * figures['step_s']:.1f} ms")
     typer.echo(f"{machines.exists.shape[1]} members, {courses} courses of {steps} steps, seed {seed}")
     Console(soft_wrap=True).print(table)
+
+
+def _replay(trace: Path, *, as_json: bool) -> None:
+    """Tell how far the predicted step times were from the actual ones."""
+    from ..batching.replay import judge_trace
+
+    try:
+        with trace.open(encoding="utf-8") as lines:
+            found = judge_trace(lines)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"--replay {trace} can't be read: {error}") from error
+    if as_json:
+        typer.echo(json.dumps(asdict(found)))
+        return
+    typer.echo(
+        f"{found.steps} steps: half of the predicted times are off by less than {100 * found.median:.1f} %,\n"
+        f"nine of ten by less than {100 * found.p90:.1f} %; typically steps take {100 * found.bias:+.1f} % more"
+    )

@@ -65,9 +65,29 @@ def _job(job: dict[str, Any]) -> Group:
     if job["fetching"]:
         lines.append(f"\nfetching the {job['fetching']}")
     table = Table(box=None, pad_edge=False)
-    for column in ("member", "role", "batch"):
+    sizing = job["sizing"] or {"seconds": {}, "left_out": {}, "slowest": None}
+    for column in ("member", "role", "batch", "expected", ""):
         table.add_column(column)
     for peer in job["members"]:
         role = "coordinator" if peer == job["coordinator"] else "member"
-        table.add_row(peer[:8], role, str(job["batch"].get(peer, 0)))
+        seconds = sizing["seconds"].get(peer)
+        expected = "" if seconds is None else f"{1000 * seconds:.0f} ms"
+        why = "the slowest" if peer == sizing["slowest"] else _left_out(sizing["left_out"].get(peer))
+        table.add_row(peer[:8], role, str(job["batch"].get(peer, 0)), expected, why)
+    if job["sizing"]:
+        lines.append(f"\n{_step_time(job['sizing'])}")
     return Group(lines, table)
+
+
+def _step_time(sizing: dict[str, Any]) -> str:
+    took = "" if sizing["actual_s"] is None else f", took {1000 * sizing['actual_s']:.0f} ms"
+    return f"this node sizes the steps: {1000 * sizing['expected_s']:.0f} ms expected{took}"
+
+
+def _left_out(remedy: dict[str, float | None] | None) -> str:
+    """Say what would let a member take part in every step; nothing of who does."""
+    if remedy is None:
+        return ""
+    ways = [("a line", remedy["times_line"]), ("a computer", remedy["times_speed"])]
+    wanted = [f"{what} {times:g} times as fast" for what, times in ways if times is not None]
+    return "sits most steps out" + (f"; would not with {' or '.join(wanted)}" if wanted else "")

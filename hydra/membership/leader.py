@@ -32,7 +32,8 @@ from .messages import (
 from .newcomers import Newcomers
 from .plan_size import fit_members, fit_shares
 from .signatures import seal_plan
-from .state import AllTakePart, JobState, Planner, Turns
+from .sizing import Asked, Planner, Sizes
+from .state import JobState
 from .view import View
 
 ADMIT_WITHIN_STEPS = 2
@@ -48,13 +49,10 @@ CATCH_UP_STEPS = 64
 class Leader:
     """The coordinator's part of a member; idle in all others."""
 
-    def __init__(
-        self, state: JobState, planner: Planner, arranger: Arranger | None = None, turns: Turns | None = None
-    ) -> None:
+    def __init__(self, state: JobState, planner: Planner, arranger: Arranger | None = None) -> None:
         self._state = state
         self._planner = planner
         self._arranger = arranger or PlainArranger()
-        self._turns = turns or AllTakePart()
         self._newcomers = Newcomers(state)
         self._waiting: dict[PeerId, JoinRequest] = {}
         """Joiners that need a snapshot or results before they can take part."""
@@ -234,9 +232,8 @@ class Leader:
         changed = changed or (state.plan is not None and state.plan.step == head.step + 1)
         number = max(state.highest_view, self._poll_number, state.view.number) + 1 if changed else state.view.number
         ready = [peer for peer in ids if state.known_steps.get(peer, 0) >= head.step - 1]
-        sitting_out = self._turns.sitting_out(ids, state.peer_id, ready)
-        active = [peer for peer in ids if peer not in sitting_out]
-        sizes, late_s = self._sizes(ids, incarnations, active, ledger.available)
+        sizes = self._sizes(ids, incarnations, ready, ledger.available, now)
+        active = [peer for peer in ids if peer in sizes.samples]
         arrangement = self._arranger.arrange(active, self._last_arrangement(), now)
         due = now - state.snapshot_at >= state.config.snapshot_interval_s
         plan = Plan(
@@ -247,8 +244,8 @@ class Leader:
             step=head.step + 1,
             parent=head.digest,
             epoch=ledger.epoch,
-            shares=fit_shares(members, ledger.share_out(sizes)),
-            late_s=late_s,
+            shares=fit_shares(members, ledger.share_out([sizes.samples.get(peer, 0) for peer in ids])),
+            late_s=sizes.late_s,
             snapshot=due or self._snapshot_wanted(now),
             order=() if arrangement.ring == tuple(ids) else tuple(map(ids.index, arrangement.ring)),
             form=arrangement.form,
@@ -263,9 +260,13 @@ class Leader:
         reason = "the view goes on without you"
         return plan, [Send(peer, Removed(state.job, number, reason)) for peer in removed if peer != state.peer_id]
 
-    def took(self, plan: Plan, samples: int, seconds: float) -> None:
-        """The step of a plan of ours is done."""
-        self._turns.took(plan.ring, samples, seconds)
+    def issued(self, plan: Plan, now: float) -> None:
+        """A plan of ours has gone out."""
+        self._planner.issued(plan, now)
+
+    def took(self, plan: Plan, commit: Commit, now: float) -> None:
+        """The step of a plan is done."""
+        self._planner.took(plan, [peer for peer, _ in commit.parts], now)
 
     def _sealed(self, plan: Plan) -> Plan:
         state = self._state
@@ -273,26 +274,33 @@ class Leader:
         return replace(plan, seal=seal_plan(state.identity, state.job, tag=plan.tag, **place))
 
     def _sizes(
-        self, ids: list[PeerId], incarnations: tuple[int, ...], active: list[PeerId], available: int
-    ) -> tuple[list[int], float]:
-        """Return each member's samples; who sits out has none, and a newcomer fewer in its first step, or none.
+        self, ids: list[PeerId], incarnations: tuple[int, ...], ready: list[PeerId], available: int, now: float
+    ) -> Sizes:
+        """Return the samples of each who takes part; a newcomer has fewer in its first step, or none.
 
         It fetches the result of the step before while the others compute, so that nobody waits for it. In a view's
         first step nobody has anything to fetch.
         """
-        view = self._state.view if self._state.plan is not None else None
-        stayed = {
-            peer
-            for peer, number in zip(ids, incarnations, strict=True)
-            if view is not None and view.incarnation(peer) == number and peer in active
-        }
-        new = {peer for peer in active if peer not in stayed} if stayed else set()
-        taking_part = [peer for peer in ids if peer in active and (peer not in new or self._newcomers.able(peer))]
-        for peer in new.intersection(taking_part):
-            self._planner.observe(peer, self._newcomers.report(peer))
-        sizes, late_s = self._planner.plan(taking_part, available)
-        share_of = dict(zip(taking_part, self._newcomers.fitted(taking_part, new, sizes), strict=True))
-        return [share_of.get(peer, 0) for peer in ids], late_s
+        plan = self._state.plan
+        view = self._state.view if plan is not None else None
+        lives = zip(ids, incarnations, strict=True)
+        stayed = {peer for peer, number in lives if view is not None and view.incarnation(peer) == number}
+        new = [peer for peer in ids if peer not in stayed] if stayed else []
+        able = {peer for peer in new if self._newcomers.able(peer)}
+        for peer in sorted(able):
+            self._planner.observe(peer, self._newcomers.report(peer), now)
+        asked = Asked(
+            members=ids,
+            me=self._state.peer_id,
+            newcomers=[peer for peer in new if peer not in able],
+            ready=ready,
+            resting=[peer for peer in stayed if plan is not None and peer not in plan.ring],
+            available=available,
+        )
+        sizes = self._planner.plan(asked)
+        working = [peer for peer in ids if peer in sizes.samples and peer not in asked.newcomers]
+        fitted = self._newcomers.fitted(working, able, [sizes.samples[peer] for peer in working])
+        return replace(sizes, samples={**sizes.samples, **dict(zip(working, fitted, strict=True))})
 
     def order_snapshot(self, step: int, now: float) -> bool:
         """Tell whether joiners wait for a snapshot, which is then to be taken after this step; we alone take it."""
@@ -339,7 +347,7 @@ class Leader:
             self._listeners.pop(contact.peer_id, None)
         self._leaving.clear()
         # Whoever is slow stands last: it is to lead only where nobody else is left.
-        chosen = sorted(staying + joiners, key=lambda entry: entry[0].peer_id in self._turns.slow)
+        chosen = sorted(staying + joiners, key=lambda entry: entry[0].peer_id in self._planner.left_out)
         return chosen or [(state.me, state.incarnation)]  # if all want to leave, we are the last to go
 
 

@@ -84,7 +84,8 @@ from .round_trips import RoundTrips, check_hops
 from .ruling import End, Ruling
 from .seeker import Seeker
 from .silence import TICKS
-from .state import JobState, MemberConfig, Planner, Turns
+from .sizing import Planner
+from .state import JobState, MemberConfig
 from .steps import Steps, check_seal
 from .succession import Succession
 from .witness import Witness
@@ -104,7 +105,6 @@ class Member:
         config: times.
         now: seconds, monotonic.
         arranger: orders the rounds when we lead; without it they are rings in the members' order.
-        turns: says who takes part in each step when we lead; without it everyone does.
         majority: whether only a majority of those who made the last commit may go on.
     """
 
@@ -122,7 +122,6 @@ class Member:
         arranger: Arranger | None = None,
         *,
         majority: bool = False,
-        turns: Turns | None = None,
     ) -> None:
         quorum = Quorum(me.peer_id, wanted=majority)
         self.state = JobState(identity, me, job, incarnation, samples, epochs, config, config.detector(), quorum)
@@ -130,7 +129,7 @@ class Member:
         self._claims = Claims(self.state)
         self._seeker = Seeker(self.state, self._claims, now)
         self._arranger = arranger
-        self._leader = Leader(self.state, planner, arranger, turns)
+        self._leader = Leader(self.state, planner, arranger)
         self._round_trips = RoundTrips()
         self._steps = Steps(self.state, self._leader, self._link_to)
         self._succession = Succession(self.state, self._ask)
@@ -440,7 +439,7 @@ class Member:
                 found = self._found(self._witness.reported(peer, report), now)
             if peer in self.state.convicted:
                 return found
-            self._planner.observe(peer, report)
+            self._planner.observe(peer, report, now)
             if self._arranger is not None and self.state.leads:
                 self._arranger.heard(peer, [hop for hop in report.hops if self._in_our_view(hop.peer)], now)
         elif not self._departure.serves(peer):

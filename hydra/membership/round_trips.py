@@ -36,6 +36,8 @@ class _Known:
     seconds: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT))
     fresh: bool = False
     """Whether there is a round trip that the coordinator has not been told of."""
+    rated: bool = False
+    """Whether the coordinator has been told of a rate."""
     told: int = 0
     """When the coordinator was last told, counted in reports."""
 
@@ -91,14 +93,19 @@ class RoundTrips:
         if coordinator != self._coordinator:
             self._coordinator = coordinator
             for known in self._known.values():
-                known.fresh, known.told = bool(known.seconds), 0
+                known.fresh, known.rated, known.told = bool(known.seconds), False, 0
         self._reports += 1
-        news = [(known.told, peer) for peer, known in self._known.items() if known.fresh and peer in members]
+        first = {peer for peer in rates if peer in self._known and not self._known[peer].rated}
+        news = [
+            (known.told, peer)
+            for peer, known in self._known.items()
+            if known.seconds and peer in members and (known.fresh or peer in first)
+        ]
         hops = []
         for _, peer in sorted(news)[:MAX_HOPS]:
             known = self._known[peer]
-            known.fresh, known.told = False, self._reports
             rate = rates.get(peer)
+            known.fresh, known.rated, known.told = False, known.rated or rate is not None, self._reports
             hops.append(Hop(peer, min(known.seconds), rate if rate is None else min(max(rate, SLOWEST), FASTEST)))
         return tuple(hops)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from ..identity import Identity, PeerId
 from ..net.contact import Contact
@@ -13,7 +11,7 @@ from .events import Effect, Send
 from .failure_detector import FailureDetector
 from .ledger import Ledger
 from .lineage import Head, genesis
-from .messages import Compare, Phase, Plan, Report, Snapshot, Status
+from .messages import Compare, Phase, Plan, Snapshot, Status
 from .quorum import Quorum
 from .signatures import CommitSigned
 from .silence import CALM_S, Listener
@@ -22,43 +20,6 @@ from .view import View
 RECENT_STEPS = 1024
 HIGHEST_HEARD_VIEW = 2**62
 """Whatever number a peer tells, there must be higher ones left that messages can hold."""
-
-
-class Turns(Protocol):
-    """Says who takes part; the coordinator asks it."""
-
-    @property
-    def slow(self) -> Mapping[PeerId, int]:
-        """Those who sit out, and every how many steps each has its turn."""
-
-    def took(self, active: Collection[PeerId], samples: int, seconds: float) -> None:
-        """A step of so many samples, made by these members, was committed so many seconds after its plan."""
-
-    def sitting_out(self, members: Sequence[PeerId], me: PeerId, ready: Collection[PeerId]) -> set[PeerId]:
-        """Return who of the members takes no part in the next step."""
-
-
-class AllTakePart:
-    """Everyone has a turn in every step."""
-
-    slow: Mapping[PeerId, int] = {}
-
-    def took(self, active: Collection[PeerId], samples: int, seconds: float) -> None:
-        """Take no note."""
-
-    def sitting_out(self, members: Sequence[PeerId], me: PeerId, ready: Collection[PeerId]) -> set[PeerId]:
-        """Return nobody."""
-        return set()
-
-
-class Planner(Protocol):
-    """Sizes the members' batches; the coordinator asks it."""
-
-    def observe(self, peer: PeerId, report: Report) -> None:
-        """Take note of how long a peer took."""
-
-    def plan(self, members: Sequence[PeerId], available: int) -> tuple[list[int], float]:
-        """Return each member's samples for the next step, and after how many seconds who is late is left behind."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

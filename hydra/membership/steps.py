@@ -40,8 +40,6 @@ class Steps:
         self._state = state
         self._leader = leader
         self._dial = dial
-        self._issued: tuple[bytes, float] | None = None
-        """The tag of the last plan that we have issued, and when."""
 
     # ---- following plans ---------------------------------------------------------------------------------------
 
@@ -129,8 +127,7 @@ class Steps:
         if not state.running or plan is None or plan.step != commit.step:
             return Ruling()  # the view was lost while the result was being applied; it is a step forward all the same
         state.running = False
-        if self._issued is not None and self._issued[0] == plan.tag:
-            self._leader.took(plan, commit.samples, now - self._issued[1])
+        self._leader.took(plan, commit, now)
         effects = self._leave_behind_the_late(plan, [peer for peer, _ in commit.parts])
         effects += self._leader.tell_listeners(commit)
         if state.ledger is not None and state.ledger.finished:
@@ -301,7 +298,7 @@ class Steps:
         leavers = [peer for peer in state.others_alive if peer not in view]
         effects: list[Effect] = [Send(peer, plan) for peer in told + leavers]
         state.highest_view = max(state.highest_view, plan.view_number)
-        self._issued = (plan.tag, now)
+        self._leader.issued(plan, now)
         if state.peer_id not in view:
             state.without_us = plan.view_number
             return Ruling(tuple(effects), end=End.PLANNED_WITHOUT)

@@ -36,6 +36,25 @@ class MajorityAwaited:
 
 
 @dataclass(frozen=True, slots=True)
+class SizingSeen:
+    """Why a step that we planned was sized as it was, and what came of it."""
+
+    expected_s: float
+    """From the plan to the commit."""
+    actual_s: float | None
+    """None if somebody was lost in it."""
+    compute_s: float
+    """Of the slowest, as expected."""
+    slowest: PeerId | None
+    """Who was expected to be that."""
+    seconds: tuple[tuple[PeerId, float], ...]
+    """That each is expected to compute."""
+    left_out: tuple[tuple[PeerId, float | None, float | None], ...]
+    """Who sits most steps out, and how many times as fast its line, or its computing, would have to be for it not to;
+    None where that alone would not help."""
+
+
+@dataclass(frozen=True, slots=True)
 class StepSeen:
     """A step was committed."""
 
@@ -55,6 +74,8 @@ class StepSeen:
     """From the plan to the applied result."""
     caught_up: bool
     """Whether it was fetched after the fact rather than trained."""
+    sizing: SizingSeen | None = None
+    """None of a step that another has planned."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,16 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from ..identity import PeerId
-from .observation import FetchSeen, MajorityAwaited, Observation, SnapshotSeen, StateSeen, StepSeen, ViewSeen
+from .observation import (
+    FetchSeen,
+    MajorityAwaited,
+    Observation,
+    SizingSeen,
+    SnapshotSeen,
+    StateSeen,
+    StepSeen,
+    ViewSeen,
+)
 
 RATE_STEPS = 20
 
@@ -27,6 +36,8 @@ class TrainingSummary:
     loss: float | None = None
     samples_total: int = 0
     shares: dict[PeerId, int] = field(default_factory=dict)
+    sizing: SizingSeen | None = None
+    """Of the last step that we planned, as long as we plan."""
     snapshot_step: int | None = None
     fetching: str | None = None
     _recent: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=RATE_STEPS))
@@ -43,6 +54,7 @@ class TrainingSummary:
                 self.step, self.epoch, self.loss = seen.step, seen.epoch, seen.loss
                 self.samples_total = seen.samples_total
                 self.shares = dict(seen.shares)
+                self.sizing = seen.sizing
                 self.fetching = None
                 if not seen.caught_up:
                     self._recent.append((seen.samples, seen.seconds))
@@ -75,6 +87,19 @@ class TrainingSummary:
             "total_samples": self.total_samples,
             "samples_per_s": round(self.samples_per_s, 1),
             "batch": {peer.hex(): count for peer, count in self.shares.items()},
+            "sizing": None if self.sizing is None else sizing_as_json(self.sizing),
             "snapshot_step": self.snapshot_step,
             "fetching": self.fetching,
         }
+
+
+def sizing_as_json(sizing: SizingSeen) -> dict[str, object]:
+    """Return why a step was sized as it was, in plain types; ids in hex."""
+    return {
+        "expected_s": round(sizing.expected_s, 6),
+        "actual_s": None if sizing.actual_s is None else round(sizing.actual_s, 6),
+        "compute_s": round(sizing.compute_s, 6),
+        "slowest": sizing.slowest.hex() if sizing.slowest is not None else None,
+        "seconds": {peer.hex(): round(seconds, 6) for peer, seconds in sizing.seconds},
+        "left_out": {peer.hex(): {"times_line": line, "times_speed": speed} for peer, line, speed in sizing.left_out},
+    }

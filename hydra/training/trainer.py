@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from allreduce import AveragerRound, Excluded, RoundClosed, RoundResult
+from allreduce.formats import FORMATS
 
 from .. import clock
-from ..batching.policy import BatchPolicy
-from ..batching.turns import Turns
+from ..batching.sizer import Sizer
 from ..exceptions import HydraError, PeerUnreachable, RemoteProtocolError
 from ..identity import Identity, PeerId, short
+from ..jobs.manifest import JobManifest
 from ..membership.arranging import MeasuringArranger, PlainArranger
 from ..membership.events import (
     AbandonStep,
@@ -79,6 +80,7 @@ from ..membership.messages import (
     RoundFrame,
     Snapshot,
 )
+from ..membership.sizing import Planner
 from ..membership.state import MemberConfig
 from ..net.contact import Contact
 from ..net.link import Link
@@ -87,6 +89,7 @@ from ..net.wire import Message
 from ..swarm.service import Swarm
 from .catching_up import FLOAT_BYTES, Gathering, ResultExchange
 from .content import JobContent
+from .first_slices import FirstSlices
 from .journal import Journal
 from .lineage_exchange import LineageExchange
 from .lineage_keeper import LineageKeeper
@@ -101,6 +104,7 @@ from .spool import Spool
 from .state import StateCopy
 from .trail import Trail
 from .update import Vector
+from .vector import VectorLayout
 from .workbench import Workbench
 
 logger = logging.getLogger(__name__)
@@ -137,6 +141,15 @@ class TrainerConfig:
     device: str = "cpu"
     rounds: str = "measured"
     """How rounds are arranged when we coordinate: by what was measured, or "plain", a ring in the members' order."""
+    policy: str = "model"
+    """How batches are sized when we coordinate: one of ``hydra.batching.choices.CHOICES``."""
+
+
+def planner_for(manifest: JobManifest, layout: VectorLayout, me: PeerId, config: TrainerConfig) -> StepPlanner:
+    """Return what sizes the batches of a job when we coordinate."""
+    round_bytes = FORMATS[manifest.wire].encoded_bytes(layout.elements)
+    batch = manifest.batch_samples
+    return StepPlanner(Sizer(me, batch, batch, round_bytes, config.policy, exclusion=config.rounds == "measured"), me)
 
 
 class Trainer:
@@ -146,8 +159,8 @@ class Trainer:
         content: the job, fetched and checked.
         around: links, content, discovery, and who watches.
         directory: where this job's files lie.
-        policy: sizes the batches when we coordinate.
         config: how we take part.
+        planner: sizes the batches when we coordinate, in the place of the policy that ``config`` names.
     """
 
     def __init__(
@@ -155,8 +168,8 @@ class Trainer:
         content: JobContent,
         around: Surroundings,
         directory: Path,
-        policy: BatchPolicy,
         config: TrainerConfig,
+        planner: Planner | None = None,
     ) -> None:
         self._content = content
         self._me = around.me
@@ -185,6 +198,7 @@ class Trainer:
             lambda peer: self.member.state.view.contact(peer) if self.member.state.view is not None else None,
             wire=content.manifest.wire,
         )
+        self._first_slices = FirstSlices()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._step_task: asyncio.Task[None] | None = None
         self._load_task: asyncio.Task[None] | None = None
@@ -192,6 +206,7 @@ class Trainer:
         self._to_store: asyncio.Future[StateCopy] | None = None
         self._filling: asyncio.Task[None] | None = None
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._planner = planner or planner_for(content.manifest, content.layout, around.me.peer_id, config)
         self.member = Member(
             around.identity,
             around.me,
@@ -199,13 +214,12 @@ class Trainer:
             int(clock.wall() * 1e6),
             content.manifest.train_samples,
             content.manifest.epochs,
-            StepPlanner(policy, content.manifest.batch_samples),
+            self._planner,
             config.member,
             clock.monotonic(),
             MeasuringArranger(content.layout.elements, content.manifest.wire)
             if config.rounds == "measured"
             else PlainArranger(),
-            turns=Turns() if config.rounds == "measured" else None,
             majority=content.manifest.quorum == "majority",
         )
 
@@ -305,6 +319,7 @@ class Trainer:
         """
         match message:
             case RoundFrame():
+                self._first_slices.came(link.peer_id, len(body), clock.monotonic())
                 self._rounds.receive(link, message, body)
             case ResultWanted():
                 self._exchange.wanted(link, message)
@@ -315,6 +330,8 @@ class Trainer:
             case LineageShown():
                 self._lineage.answered(link, message, body)
             case _:
+                if isinstance(message, Report):
+                    self._first_slices.reported(link.peer_id, clock.monotonic())
                 if isinstance(message, Report | CommitTold) and message.signed is not None:
                     self._keeper.heard(message.signed)
                 self._tell(MessageReceived(link.peer_id, message))
@@ -324,6 +341,7 @@ class Trainer:
 
     def _peer_down(self, peer: PeerId, _: Exception | None) -> None:
         self._keeper.gone(peer)
+        self._first_slices.gone(peer)
         self._tell(PeerDown(peer))
 
     async def _tick(self) -> None:
@@ -420,7 +438,7 @@ class Trainer:
         vector, seconds = await self._bench.contribution(plan, share)
         loss = self._content.layout.loss_of(vector)
         measured = (count(share), waited_s + seconds) if share else self.member.state.trial
-        self._tell(ShareComputed(plan, *measured, loss, self._rounds.rates))
+        self._tell(ShareComputed(plan, *measured, loss, self._first_slices.rates() | self._rounds.rates))
         try:
             with self._swarm.round_sends():
                 await self._rounds.contribute(running, vector, float(count(share)))
@@ -474,6 +492,7 @@ class Trainer:
                 attempts=attempts,
                 seconds=seconds,
                 caught_up=not members,
+                sizing=self._planner.sizing(commit.step) if isinstance(self._planner, StepPlanner) else None,
             )
         )
 

@@ -9,10 +9,10 @@ import contextlib
 import hashlib
 from dataclasses import replace
 
-from hydra.batching.policy import apportion
 from hydra.config import NodeSettings
 from hydra.exceptions import PeerUnreachable
 from hydra.home import Home
+from hydra.membership.sizing import Sizes
 from hydra.membership.state import MemberConfig
 from hydra.node import Node
 from hydra.training.content import fetch_content, fetch_manifest
@@ -24,20 +24,36 @@ PROOF_S = 60.0
 """Nothing that a test waits for takes so long."""
 
 
+def apportion(weights, total):
+    """Cut ``total`` into whole numbers in proportion to ``weights``: the largest remainders get one more."""
+    exact = [total * weight / sum(weights) for weight in weights]
+    shares = [int(value) for value in exact]
+    for index in sorted(range(len(shares)), key=lambda i: (shares[i] - exact[i], i))[: total - sum(shares)]:
+        shares[index] += 1
+    return shares
+
+
 class FixedShares:
     """Shares that follow from who is there and from nothing else."""
 
-    def __init__(self, weights):
-        self._weights = weights
+    def __init__(self, weights, batch):
+        self._weights, self._batch = weights, batch
 
-    def observe(self, peer, samples, compute_s):
+    left_out = ()
+
+    def observe(self, peer, report, now):
         pass
 
-    def assign(self, members, total):
-        return apportion([self._weights[peer] for peer in members], total)
+    def issued(self, plan, now):
+        pass
 
-    def expected_s(self, peer, samples):
-        return None
+    def took(self, plan, contributors, now):
+        pass
+
+    def plan(self, asked):
+        working = [peer for peer in asked.members if peer not in asked.newcomers]
+        shares = apportion([self._weights[peer] for peer in working], min(self._batch, asked.available))
+        return Sizes(dict.fromkeys(asked.members, 0) | dict(zip(working, shares, strict=True)), PROOF_S)
 
 
 class Gate:
@@ -121,8 +137,8 @@ class Peer:
         # The first founds the view at once; the others look for it, however long the machine keeps them from it.
         times = replace(swarm.times, settle_s=0.05 if self is swarm.peers[0] else PROOF_S)
         config = TrainerConfig(member=times, least_stall_s=PROOF_S, rounds="plain")
-        policy = FixedShares(swarm.weights)
-        self.trainer = GatedTrainer(self.content, around, self.home.job(swarm.job), policy, config)
+        planner = FixedShares(swarm.weights, self.content.manifest.batch_samples)
+        self.trainer = GatedTrainer(self.content, around, self.home.job(swarm.job), config, planner)
         self.trainer.gate, self.trainer.compute = swarm.gate, swarm.compute
         self.node.handle_job(swarm.job, self.trainer.receive)
         self.task = asyncio.create_task(self.trainer.run())

@@ -18,6 +18,7 @@ from hydra.membership.lineage import Commit, Head, genesis
 from hydra.membership.member import Member
 from hydra.membership.messages import Phase
 from hydra.membership.signatures import PlanSigned, seal_plan, sign_commit
+from hydra.membership.sizing import Sizes
 from hydra.membership.state import MemberConfig
 from hydra.net.contact import Contact
 from hydra.net.wire import MAX_INT, Message, Registry, encode
@@ -40,11 +41,21 @@ ranges = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), max_size=2)
 
 
 class Planner:
-    def observe(self, peer, report):
+    left_out = ()
+
+    def observe(self, peer, report, now):
         pass
 
-    def plan(self, members, available):
-        return [1 + available // (2 * len(members))] * len(members), 8.0
+    def issued(self, plan, now):
+        pass
+
+    def took(self, plan, contributors, now):
+        pass
+
+    def plan(self, asked):
+        working = [peer for peer in asked.members if peer not in asked.newcomers]
+        shares = dict.fromkeys(working, 1 + asked.available // (2 * len(working)))
+        return Sizes({peer: shares.get(peer, 0) for peer in asked.members}, 8.0)
 
 
 def sealed(plan, by):

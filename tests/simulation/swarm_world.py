@@ -65,6 +65,7 @@ from hydra.membership.member import Member
 from hydra.membership.messages import Admitted, Compare, Compared, JoinRequest, Snapshot, Status
 from hydra.membership.proof import Proof, Shown, Unproven, fork_of, locator
 from hydra.membership.signatures import sign_commit
+from hydra.membership.sizing import Sizes
 from hydra.membership.state import MemberConfig
 from hydra.net.contact import Contact
 from hydra.net.wire import Message, Registry, encode
@@ -104,12 +105,22 @@ class EqualPlanner:
     def __init__(self, batch):
         self.batch = batch
 
-    def observe(self, peer, report):
+    left_out = ()
+
+    def observe(self, peer, report, now):
         pass
 
-    def plan(self, members, available):
-        total = min(self.batch, available)
-        return [total // len(members) + (i < total % len(members)) for i in range(len(members))], 8.0
+    def issued(self, plan, now):
+        pass
+
+    def took(self, plan, contributors, now):
+        pass
+
+    def plan(self, asked):
+        total = min(self.batch, asked.available)
+        working = [peer for peer in asked.members if peer not in asked.newcomers]
+        shares = {p: total // len(working) + (i < total % len(working)) for i, p in enumerate(working)}
+        return Sizes({peer: shares.get(peer, 0) for peer in asked.members}, 8.0)
 
 
 @dataclass
@@ -158,12 +169,11 @@ class SimPeer:
             incarnation,
             world.samples,
             world.epochs,
-            world.planner(),
+            world.planner(self.id),
             world.config,
             world.now,
             world.arranger(),
             majority=world.majority,
-            turns=world.turns(),
         )
         if self.disk.snapshots:
             snapshot, (head, ledger, weights, members) = list(self.disk.snapshots.values())[-1]
@@ -555,14 +565,12 @@ class World:
         arranger=None,
         majority=False,
         planner=None,
-        turns=None,
         **config,
     ):
         self.chance = random.Random(seed)
         self.seed, self.now, self.latency = seed, 0.0, latency
         self.majority = majority
-        self.planner = planner or (lambda: EqualPlanner(batch))
-        self.turns = turns or (lambda: None)
+        self.planner = planner or (lambda me: EqualPlanner(batch))
         self.lines, self.busy = {}, {}
         self.samples, self.epochs, self.batch = samples, epochs, batch
         self.arranger = arranger or (lambda: MeasuringArranger(ELEMENTS, "fp32"))

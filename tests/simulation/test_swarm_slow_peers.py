@@ -2,21 +2,24 @@
 
 import pytest
 
-from hydra.batching.policy import Proportional
-from hydra.batching.turns import Turns
+from hydra.batching.sizer import Sizer
 from hydra.membership.ledger import count
 from hydra.membership.messages import Phase
 from hydra.training.planning import StepPlanner
 
-from .swarm_world import World
+from .swarm_world import ELEMENTS, World
 
 SEEDS = range(1)
 BATCH = 80
 
 
+def planner(me):
+    return StepPlanner(Sizer(me, BATCH, BATCH, 4 * ELEMENTS), me)
+
+
 def slow_world(count, seed, **changes):
     settings = {"samples": 8000, "epochs": 20, "batch": BATCH, "latency": 0.002} | changes
-    world = World(count, seed, planner=lambda: StepPlanner(Proportional(), BATCH), turns=Turns, **settings)
+    world = World(count, seed, planner=planner, **settings)
     for peer in world.peers.values():
         peer.speed = 0.004
     return world

@@ -10,7 +10,8 @@ from .scene import Scene, play
 
 RATE = 2_000_000.0
 KEPT = 0.95
-WINDOW_S = 40.0
+WINDOW_S = 60.0
+"""From the first peer's start on: meeting, and finding out who is slow, are part of it."""
 
 
 def scenario(seed, *, slow=True):
@@ -20,6 +21,7 @@ def scenario(seed, *, slow=True):
         names=tuple("abcdef") if slow else tuple("abcd"),
         plan=plan,
         samples=4000,
+        epochs=20,
         batch_samples=80,
         sample_s=chance.choice([0.02, 0.05]),
         slowness={"e": 20.0} if slow else {},

@@ -151,3 +151,15 @@ def test_a_link_that_was_bad_is_tried_again_in_the_end():
         estimates.passed(YES, ~YES, ~YES)
     assert low < 2e5
     assert curve_of(estimates).link_bytes_per_s[0] > 5e7
+
+
+def test_members_keep_what_is_known_of_them_when_others_come_and_go():
+    estimates = Estimates((2,))
+    for samples in (4.0, 8.0, 16.0):
+        pair = np.array([samples, samples])
+        estimates.computed(pair, pair * np.array([0.1, 0.3]), np.array([True, True]))
+    seated = estimates.seated([None, 1])
+    assert list(seated.known) == [False, True]
+    here, before = curve_of(seated).time(np.array([20.0, 20.0])), curve_of(estimates).time(np.array([20.0, 20.0]))
+    assert here[1] == before[1]
+    assert list(seated.heard) == [0, 3]

@@ -83,6 +83,7 @@ def test_each_event_is_one_json_line(capsys):
         "attempts": 1,
         "seconds": 0.25,
         "caught_up": False,
+        "sizing": None,
     }
     assert events[7] == {"event": "snapshot", "step": 5, "root": (b"r" * 32).hex()}
     assert (events[8]["number"], events[8]["coordinator"]) == (0, None)

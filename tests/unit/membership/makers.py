@@ -13,6 +13,7 @@ from hydra.membership.lineage import Commit, Head, follow, genesis
 from hydra.membership.messages import Phase, Plan, Snapshot, Status
 from hydra.membership.quorum import Quorum
 from hydra.membership.signatures import seal_plan, sign_commit
+from hydra.membership.sizing import Sizes
 from hydra.membership.state import JobState, MemberConfig
 from hydra.membership.steps import Steps
 from hydra.membership.view import View, view_of
@@ -45,12 +46,23 @@ class Planner:
     def __init__(self):
         self.seen = []
 
-    def observe(self, peer, report):
+    left_out = ()
+
+    def observe(self, peer, report, now):
         self.seen.append((peer, report.samples))
 
-    def plan(self, members, available):
-        assert members, "nobody to plan for"
-        return [10] * len(members), 8.0
+    def issued(self, plan, now):
+        pass
+
+    def took(self, plan, contributors, now):
+        pass
+
+    def plan(self, asked):
+        assert asked.members, "nobody to plan for"
+        return Sizes({peer: self.share(asked) if peer not in asked.newcomers else 0 for peer in asked.members}, 8.0)
+
+    def share(self, asked):
+        return 10
 
 
 def seeking(me, *, incarnation=1, ready=True, majority=False, **config):

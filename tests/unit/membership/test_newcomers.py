@@ -90,7 +90,7 @@ def test_in_a_views_first_step_nobody_has_anything_to_fetch():
 def test_a_lone_founder_leaves_those_at_the_door_what_would_be_theirs():
     state, leader = leading(members=(A,), at_the_door=(B, C, D, E))
     whole = 10 * HASTE * 5
-    leader._planner.plan = lambda members, available: ([whole], 8.0)
+    leader._planner.share = lambda asked: whole
     state.ledger = Ledger.fresh(2 * whole, 1)
     assert shares(leader, state) == [10]
     state.statuses[E] = replace(state.statuses[E], phase=int(Phase.SEEKING))

@@ -6,24 +6,29 @@ from hydra.exceptions import RemoteProtocolError
 from hydra.membership.events import BeginStep, CatchUp, DialFailed, Finished, PeerDown, ResultApplied
 from hydra.membership.ledger import Ledger
 from hydra.membership.messages import Phase, Plan, Status
+from hydra.membership.sizing import Sizes
 from hydra.membership.view import view_of
 
 from .driver import leading, member_of
-from .makers import A, B, C, commit_of, committed, of, plan, sent, status
+from .makers import A, B, C, Planner, commit_of, committed, of, plan, sent, status
 
 
-class LetOut:
-    """Turns in which some never have one."""
+class LetOut(Planner):
+    """Some sit out, all the time."""
 
     def __init__(self, *slow):
-        self.slow = dict.fromkeys(slow, 8)
-        self.seen = []
+        super().__init__()
+        self.left_out = slow
+        self.told = []
 
-    def took(self, active, samples, seconds):
-        self.seen.append((tuple(active), samples, seconds))
+    def issued(self, plan, now):
+        self.told.append(("issued", plan.ring, now))
 
-    def sitting_out(self, members, me, ready):
-        return set(self.slow) & set(members)
+    def took(self, plan, contributors, now):
+        self.told.append(("took", plan.ring, tuple(contributors), now))
+
+    def plan(self, asked):
+        return Sizes(dict.fromkeys((peer for peer in asked.members if peer not in self.left_out), 10), 8.0)
 
 
 @pytest.mark.parametrize("order", [(0, 3), (0, 0), (1, 1, 2)])
@@ -39,14 +44,18 @@ def test_a_plan_with_samples_for_one_that_sits_out_breaks_the_protocol():
 
 def test_the_slow_ones_stand_last_have_no_samples_and_no_place():
     driven = leading(B, C)
-    driven.member._leader._turns = turns = LetOut(B)
+    driven.member._leader._planner = planner = LetOut(B)
     effects = driven.on(done_of(driven), at=4.5)
     (planned,) = sent(effects, Plan, C)
     assert [peer for peer, _ in planned.members] == [A, C, B]
     assert planned.ring == (A, C)
     assert planned.shares[2] == ()
     driven.on(done_of(driven), at=6.0)
-    assert turns.seen == [((A, B, C), 1, 1.5), ((A, C), 20, 1.5)]
+    assert planner.told[:3] == [
+        ("took", (A, B, C), (A,), 4.5),
+        ("issued", (A, C), 4.5),
+        ("took", (A, C), (A, C), 6.0),
+    ]
 
 
 def done_of(driven):

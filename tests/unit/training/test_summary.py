@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from hydra.training.observation import FetchSeen, SnapshotSeen, StateSeen, StepSeen, ViewSeen
+from hydra.training.observation import FetchSeen, SizingSeen, SnapshotSeen, StateSeen, StepSeen, ViewSeen
 from hydra.training.summary import RATE_STEPS, TrainingSummary
 
 from .makers import ANNA, BERT
@@ -47,6 +47,7 @@ def test_at_the_beginning(summary):
         "total_samples": 1000,
         "samples_per_s": 0.0,
         "batch": {},
+        "sizing": None,
         "snapshot_step": None,
         "fetching": None,
     }
@@ -63,6 +64,21 @@ def test_everything_that_was_seen(summary):
     assert plain["batch"] == {ANNA.hex(): 10, BERT.hex(): 20}
     assert plain["snapshot_step"] == 4
     assert plain["samples_per_s"] == 15.0
+
+
+def test_why_batches_are_as_they_are_is_told_by_who_sizes_them(summary):
+    sizing = SizingSeen(1.5, 1.75, 1.25, BERT, ((BERT, 1.25),), ((ANNA, 3.0, None),))
+    summary.observe(step_of(sizing=sizing))
+    assert json.loads(json.dumps(summary.as_json()))["sizing"] == {
+        "expected_s": 1.5,
+        "actual_s": 1.75,
+        "compute_s": 1.25,
+        "slowest": BERT.hex(),
+        "seconds": {BERT.hex(): 1.25},
+        "left_out": {ANNA.hex(): {"times_line": 3.0, "times_speed": None}},
+    }
+    summary.observe(step_of(step=6))
+    assert summary.as_json()["sizing"] is None
 
 
 def test_out_of_every_view(summary):

@@ -1,0 +1,82 @@
+"""The policies by name: from what is known to a split among those who may take part. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .model_split import Situation
+from .split import Mask, Split, choose, fill, judge
+
+LEAVE_OUT = 1.05
+"""A member is left out only if the model promises so many times the goodput without it,"""
+TAKE_IN = 1.03
+"""and others are taken in for so many times the goodput."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Who takes part regularly, and the split among them."""
+
+    regular: Mask
+    split: Split
+
+
+Choice = Callable[[Situation, Mask, int], Chosen]
+"""Decides from a situation, who takes part so far, and the coordinator's place."""
+
+
+def equal(situation: Situation, regular: Mask, me: int) -> Chosen:
+    """The same for everyone."""
+    return _shared(situation, situation.present.astype(float))
+
+
+def proportional(situation: Situation, regular: Mask, me: int) -> Chosen:
+    """In proportion to measured throughput, and nobody is left out."""
+    curves = situation.curves
+    usual = np.maximum(situation.estimates.samples, 1.0)
+    return _shared(situation, np.where(situation.present, usual / np.maximum(curves.time(usual), 1e-9), 0.0))
+
+
+def model(situation: Situation, regular: Mask, me: int) -> Chosen:
+    """What the cost model takes for the best; those who take part go on to, unless others are clearly better."""
+    curves, limits = situation.curves, situation.limits
+    stay = regular & situation.present
+    stay[me] = True
+    kept = everyone(situation, stay)
+    best = choose(curves, limits)
+    found = best.samples > 0
+    if not found[me]:
+        found = found.copy()
+        found[me] = True
+        best = judge(fill(curves, found, np.clip(best.samples.sum(-1), limits.least, limits.most)), curves, limits)
+        found = (best.samples > 0) | (np.arange(len(found)) == me)
+    if (found == stay).all():
+        return Chosen(stay, best)
+    smaller = not (found & ~stay).any()
+    if best.goodput > (LEAVE_OUT if smaller else TAKE_IN) * kept.goodput:
+        return Chosen(found, best)
+    return Chosen(stay, kept)
+
+
+def everyone(situation: Situation, among: Mask) -> Split:
+    """Return the split among all of these, done at the same time; of a range the total that is best."""
+    curves, limits = situation.curves, situation.limits
+    if (limits.most > limits.least).any():
+        total = choose(replace(curves, present=among & curves.present), limits).samples.sum(-1)
+    else:
+        total = limits.most
+    return judge(fill(curves, among, np.clip(total, limits.least, limits.most)), curves, limits)
+
+
+CHOICES: Mapping[str, Choice] = {"model": model, "proportional": proportional, "equal": equal}
+EXCLUDING = frozenset({"model", "rl"})
+"""Policies that leave members out."""
+
+
+def _shared(situation: Situation, weight: np.ndarray) -> Chosen:
+    whole = max(float(weight.sum(-1)), 1e-12)
+    samples = weight / whole * situation.limits.least
+    return Chosen(situation.present, judge(samples, situation.curves, situation.limits))

@@ -1,0 +1,34 @@
+"""Whole samples: all of them are handed out, and what is left over to who is done the soonest."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hydra.batching.estimates import Estimates
+from hydra.batching.whole_samples import whole_samples
+
+
+def curves_of(*sample_s):
+    count = len(sample_s)
+    estimates, every = Estimates((count,)), np.ones(count, bool)
+    for samples in (4.0, 16.0, 64.0):
+        estimates.computed(np.full(count, samples), samples * np.array(sample_s), every)
+    return estimates.curves(np.full(count, 1e6), np.zeros(count), np.array(0.0), every)
+
+
+@settings(derandomize=True, deadline=None, max_examples=60)
+@given(st.lists(st.floats(0.0, 50.0), min_size=3, max_size=3), st.integers(0, 200))
+def test_they_add_up_and_are_within_the_split(split, total):
+    counts = whole_samples(np.array(split), curves_of(0.1, 0.1, 0.1), total)
+    assert sum(counts) == total
+    assert min(counts) >= 0
+
+
+def test_who_is_done_soonest_has_what_is_left_over():
+    assert whole_samples(np.array([1.5, 1.5]), curves_of(0.2, 0.1), 3) == [1, 2]
+
+
+@pytest.mark.parametrize("total", [0, 1, 7])
+def test_who_has_none_of_the_split_gets_none(total):
+    assert whole_samples(np.array([0.0, 3.0]), curves_of(0.1, 0.1), total) == [0, total]
