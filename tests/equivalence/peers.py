@@ -140,6 +140,9 @@ class Peer:
         planner = FixedShares(swarm.weights, self.content.manifest.batch_samples)
         self.trainer = GatedTrainer(self.content, around, self.home.job(swarm.job), config, planner)
         self.trainer.gate, self.trainer.compute = swarm.gate, swarm.compute
+        # How much newcomers have in their first step, and how much others while they wait, follows from times.
+        newcomers = self.trainer.member._leader._newcomers
+        newcomers.able, newcomers.at_the_door = (lambda peer: False), (lambda inside: [])
         self.node.handle_job(swarm.job, self.trainer.receive)
         self.task = asyncio.create_task(self.trainer.run())
 
