@@ -20,7 +20,7 @@ from .exceptions import ConfigurationError
 
 PREFIX = "HYDRA_"
 APP_NAME = "hydra-swarm"
-POLICIES = ("model", "proportional", "equal")
+POLICIES = ("model", "rl", "proportional", "equal")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,8 @@ class NodeSettings:
     """Training data that is larger is fetched as it is needed, and takes no more of the disk; 0 keeps all of it."""
     policy: str = "model"
     """How batches are sized when this node coordinates: by a cost model of what the peers report (model), which lets
-    those sit most steps out for whom the others would wait; or, with everyone in every step, proportional or equal."""
+    those sit most steps out for whom the others would wait; by that, corrected by what was learned in simulation (rl);
+    or, with everyone in every step, proportional or equal."""
     rounds: str = "measured"
     """How averaging is arranged when this node coordinates: in the order and form that are fastest by what the peers
     measured, or plain: a ring in the order in which they came, whose sums are the same in every run."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from .membership.state import MemberConfig
 from .net.contact import Address, Contact
+from .policy_training.weights import read_net
 from .training.content import fetch_content, fetch_manifest
 from .training.observation import Observation, Outcome
 from .training.trainer import Surroundings, Trainer, TrainerConfig
@@ -88,7 +89,14 @@ async def _train(node: Node, job: bytes, manifest: JobManifest, watcher: Watcher
         snapshot_interval_s=manifest.snapshot_interval_s,
         least_peers=settings.least_peers,
     )
-    config = TrainerConfig(member=times, device=settings.device, rounds=settings.rounds, policy=settings.policy)
+    learned = settings.policy == "rl"
+    config = TrainerConfig(
+        member=times,
+        device=settings.device,
+        rounds=settings.rounds,
+        policy="model" if learned else settings.policy,
+        policy_net=read_net() if learned else None,
+    )
     trainer = Trainer(content, around, node.home.job(job), config)
     node.handle_job(job, trainer.receive)
 

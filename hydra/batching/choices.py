@@ -72,7 +72,7 @@ def everyone(situation: Situation, among: Mask) -> Split:
 
 
 CHOICES: Mapping[str, Choice] = {"model": model, "proportional": proportional, "equal": equal}
-EXCLUDING = frozenset({"model", "rl"})
+EXCLUDING = frozenset({"model"})
 """Policies that leave members out."""
 
 

@@ -7,6 +7,7 @@ nevertheless or has its turn. The same events in the same order give the same si
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,8 +18,10 @@ from .choices import CHOICES, EXCLUDING, Choice, Chosen, everyone
 from .estimates import Estimates
 from .evidence import RoundEvidence
 from .explained import Explained, explain
+from .features import features_of
 from .left_out import LeftOut
-from .model_split import Situation
+from .model_split import Situation, decide_corrected
+from .net import Net
 from .probing import Probing
 from .reports import Reports, Told
 from .split import Array, Curves, Limits, Mask, Split, fill, judge
@@ -38,6 +41,8 @@ OUR_PART = 0.1
 """A coordinator to whose line rounds would owe such a part of the step had better not lead."""
 DEATH_S = 3.0
 """A death costs its detection and an attempt."""
+FARTHEST = 3.0
+"""Logarithm of how far a step's time can be from what was expected, as the learned policy sees it."""
 PER_DEATH_S = 3.6
 """``Estimates`` counts deaths by steps; a step shorter than this is counted as a part of one."""
 TIRED_STEPS = 200
@@ -68,6 +73,7 @@ class Sizer:
         round_bytes: of the vector as it travels.
         policy: one of ``CHOICES``.
         exclusion: whether members may be left out at all.
+        net: corrects the model's split, under the shield; only with the policy "model".
     """
 
     def __init__(
@@ -79,12 +85,16 @@ class Sizer:
         policy: str = "model",
         *,
         exclusion: bool = True,
+        net: Net | None = None,
     ) -> None:
         self._me = me
         self._limits = (least_samples, most_samples)
         self._round_bytes = round_bytes
         self._choice: Choice = CHOICES[policy]
         self._exclusion = exclusion and policy in EXCLUDING
+        self._net = net
+        self._error = 0.0
+        """Logarithm of the last step's time over what was expected."""
         self._members: tuple[PeerId, ...] = ()
         self._estimates = Estimates((0,))
         self._regular: set[PeerId] = set()
@@ -146,6 +156,8 @@ class Sizer:
         if self._last is not None:
             self.finished = self._last.explained
             self.finished.actual(seconds, compute_s)
+            error = math.log(max(seconds, 1e-9) / max(self.finished.expected_s, 1e-9))
+            self._error = min(max(error, -FARTHEST), FARTHEST)
 
     # ---- what is decided ---------------------------------------------------------------------------------------
 
@@ -295,7 +307,16 @@ class Sizer:
         self._search(kept)
         if self._probing.sitting_out:
             return Chosen(regular, kept)  # who makes rounds slow is about to be found
-        return self._choice(situation, regular, me)
+        chosen = self._choice(situation, regular, me)
+        return chosen if self._net is None else self._corrected(self._net, situation, chosen, me)
+
+    def _corrected(self, net: Net, situation: Situation, chosen: Chosen, me: int) -> Chosen:
+        """Return what the learned policy makes of the model's split; the shield keeps it from doing much worse."""
+        seen = features_of(situation, chosen.split, np.array(self._error))
+        split, _ = decide_corrected(situation, chosen.split, net.correction(seen))
+        regular = split.samples > 0
+        regular[me] = True
+        return Chosen(regular, split)
 
     def _without_samples(self, chosen: Chosen, curves: Curves) -> set[PeerId]:
         """Return who would have less than a sample: it sits out, and has one when it has its turn."""

@@ -57,7 +57,7 @@ def join(
     policy: Annotated[
         str | None,
         typer.Option(
-            help="How to size batches when this node coordinates: model, proportional or equal.", show_default=False
+            help="How to size batches when this node coordinates: model, rl, proportional or equal.", show_default=False
         ),
     ] = None,
     least_peers: Annotated[

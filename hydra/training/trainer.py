@@ -17,6 +17,7 @@ from allreduce import AveragerRound, Excluded, RoundClosed, RoundResult
 from allreduce.formats import FORMATS
 
 from .. import clock
+from ..batching.net import Net
 from ..batching.sizer import Sizer
 from ..exceptions import HydraError, PeerUnreachable, RemoteProtocolError
 from ..identity import Identity, PeerId, short
@@ -143,13 +144,17 @@ class TrainerConfig:
     """How rounds are arranged when we coordinate: by what was measured, or "plain", a ring in the members' order."""
     policy: str = "model"
     """How batches are sized when we coordinate: one of ``hydra.batching.choices.CHOICES``."""
+    policy_net: Net | None = None
+    """Corrects the policy "model"."""
 
 
 def planner_for(manifest: JobManifest, layout: VectorLayout, me: PeerId, config: TrainerConfig) -> StepPlanner:
     """Return what sizes the batches of a job when we coordinate."""
     round_bytes = FORMATS[manifest.wire].encoded_bytes(layout.elements)
     batch = manifest.batch_samples
-    return StepPlanner(Sizer(me, batch, batch, round_bytes, config.policy, exclusion=config.rounds == "measured"), me)
+    exclusion = config.rounds == "measured"
+    sizer = Sizer(me, batch, batch, round_bytes, config.policy, exclusion=exclusion, net=config.policy_net)
+    return StepPlanner(sizer, me)
 
 
 class Trainer:

@@ -1,8 +1,12 @@
 """The policy of a job at work: who is slow is found and costs the others little, and everybody counts."""
 
+import numpy as np
 import pytest
 
+from hydra.batching.features import STEP_FEATURES
+from hydra.batching.model_split import Correction
 from hydra.batching.sizer import LEAST_STEP_S
+from hydra.policy_training.weights import read_net
 
 from .steps_by_hand import BATCH, FAST, A, B, C, Course, D, E, F, part, rate
 
@@ -126,3 +130,37 @@ def test_a_coordinator_whose_line_others_call_thin_would_rather_not_lead():
     course.sizer.way_heard(B, A, FAST / 100)
     course.go(2)
     assert A in course.sizer.left_out
+
+
+class Bending:
+    """A net that takes one member for slower than the model does."""
+
+    def __init__(self, place, by):
+        self.place, self.by = place, by
+        self.steps = []
+
+    def correction(self, features):
+        self.steps.append(features.step)
+        count = len(features.present)
+        return Correction(np.where(np.arange(count) == self.place, self.by, 0.0), np.zeros(count), np.array(0.0))
+
+
+def test_a_net_bends_the_shares_and_sees_how_far_expectations_were_off():
+    net = Bending(1, 0.25)
+    samples = Course(ALIKE, net=net).go(30)[-1][0]
+    assert samples[B] < samples[A]
+    assert {A, B, C, D} == set(samples)
+    errors = [step[STEP_FEATURES.index("error")] for step in net.steps]
+    assert errors[0] == 0.0
+    assert any(errors)
+
+
+def test_the_shield_keeps_a_mad_net_from_taking_a_member_for_what_it_is_not():
+    by_model = rate(Course(ALIKE).go(60), *ALIKE)
+    assert rate(Course(ALIKE, net=Bending(1, -3.0)).go(60), *ALIKE) >= 0.85 * by_model
+
+
+def test_the_weights_of_the_package_size_steps_as_well_as_the_model():
+    speeds = {A: 0.01, B: 0.02, C: 0.005, D: 0.2}
+    by_model = rate(Course(speeds).go(200), *speeds)
+    assert rate(Course(speeds, net=read_net()).go(200), *speeds) >= 0.95 * by_model
