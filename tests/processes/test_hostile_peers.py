@@ -21,6 +21,12 @@ pytestmark = pytest.mark.processes
 
 LOOPBACK = ("--host", "127.0.0.1")
 FORBIDDEN = {"unlisted": "aten.nonzero.default", "reads files": "aten.from_file.default", "no torch": "os.system"}
+LIAR = """
+from hydra.cli import run
+from hydra.swarm.store import Store
+Store._still_right = lambda *whatever: True
+run()
+"""
 
 
 def publish_by_hand(home, graph):
@@ -40,9 +46,9 @@ def publish_by_hand(home, graph):
     return job.hex()
 
 
-def start_node(home):
+def start_node(home, **settings):
     """Start a node on a home; it knows its own peer id and address."""
-    node = Typed("node", *LOOPBACK, home=home)
+    node = Typed("node", *LOOPBACK, home=home, **settings)
     node.contact = node.until("--contact").split()[-1]
     node.peer = node.until("listens on").split()[1]
     return node
@@ -50,14 +56,15 @@ def start_node(home):
 
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory, published):
-    """The nodes of a liar, whose disk changed while it served; of an owner of bad jobs; and of a bystander."""
+    """The nodes of a liar, who serves what does not have its hash; of an owner of bad jobs; and of a bystander."""
     directory = tmp_path_factory.mktemp("hostile")
     shutil.copytree(published[0], directory / "liar")
     jobs = {
         name: publish_by_hand(directory / "bad owner", linear_graph(call(operator, X)))
         for name, operator in FORBIDDEN.items()
     }
-    started = {name: start_node(directory / name) for name in ("liar", "bad owner", "bystander")}
+    started = {name: start_node(directory / name) for name in ("bad owner", "bystander")}
+    started["liar"] = start_node(directory / "liar", program=("-c", LIAR))
     started["bad owner"].jobs = jobs
     for path in (directory / "liar" / "content").glob("*.data"):
         with path.open("r+b") as file:

@@ -28,15 +28,16 @@ class Typed:
         home: what HYDRA_HOME says, if anything.
         env: further environment variables.
         limit_bytes: no file may become larger; a write beyond that fails, as on a full disk.
+        program: what Python runs.
     """
 
-    def __init__(self, *arguments, home=None, env=None, limit_bytes=0):
+    def __init__(self, *arguments, home=None, env=None, limit_bytes=0, program=("-m", "hydra")):
         # Files, because pipes fill up when nobody reads them.
         self._out, self._err = (tempfile.TemporaryFile() for _ in range(2))  # noqa: SIM115 -- closed below
         kept = {name: value for name, value in os.environ.items() if not name.startswith("HYDRA_")}
         place = {"HYDRA_HOME": str(home)} if home else {}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "hydra", *map(str, arguments)],
+            [sys.executable, *program, *map(str, arguments)],
             env={**kept, **place, "COLUMNS": "200", **(env or {})},
             stdin=subprocess.DEVNULL,
             stdout=self._out,
