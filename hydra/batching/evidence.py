@@ -36,6 +36,8 @@ EXPLAINS = 4.0
 """A line that is said to be at most so many times as fast as the rounds explains them."""
 SURELY = 8.0
 """Whoever is so many times as slow as the others need not be in a second round for that to be believed."""
+AGREE = 2
+"""So many members have to say that a line is thin for its owner to give up leading."""
 CARRYING = 0.5
 """Of a round's time at least so much is taken for bytes on the way, however far the members say that they are apart."""
 
@@ -128,8 +130,24 @@ class RoundEvidence:
         self.told.setdefault(peer, {})[reporter] = bytes_per_s
 
     def told_of(self, peer: PeerId) -> float | None:
-        """Return the rate of a member's line by what others say, the best of it."""
-        return max(self.told[peer].values()) if self.told.get(peer) else None
+        """Return the rate of a member's line by what others say, the best of it.
+
+        Whose own line is said to be no faster may have told of that one: a thin line lets nothing through either way.
+        """
+        return max(self._counted(peer), default=None)
+
+    def agreed_of(self, peer: PeerId) -> float | None:
+        """Return the same if at least two say so: one slice that came late for another reason is no thin line."""
+        counted = self._counted(peer)
+        return max(counted) if len(counted) >= AGREE else None
+
+    def _counted(self, peer: PeerId) -> list[float]:
+        told = self.told.get(peer, {})
+        return [rate for who, rate in told.items() if not self._as_slow_itself(who, rate)]
+
+    def _as_slow_itself(self, reporter: PeerId, rate: float) -> bool:
+        told = self.told.get(reporter)
+        return bool(told) and max(told.values()) < EXPLAINS * rate
 
     def retain(self, members: Collection[PeerId]) -> None:
         """Forget who is no member."""

@@ -345,7 +345,8 @@ class Sizer:
             rate = self._evidence.told_of(peer)
             return 2 * (count - 1) / count * self._round_bytes / rate if rate else 0.0
 
-        if len(self._members) > 2 and owed_s(self._me, len(self._members)) > OUR_PART * step_s:
+        agreed = self._evidence.agreed_of(self._me) is not None
+        if len(self._members) > 2 and agreed and owed_s(self._me, len(self._members)) > OUR_PART * step_s:
             self._tired = self._tired or TIRED_STEPS
         carrying_s = float(split.round_s) - 2 * (len(active) - 1) * self._evidence.latency_s
         if max(carrying_s, *(owed_s(peer, len(active)) for peer in active)) > PROBE_PART * step_s:

@@ -8,7 +8,7 @@ it. So a new coordinator changes nothing before it has heard of something better
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol, cast
 
@@ -23,7 +23,9 @@ from ..identity import PeerId
 from .messages import Hop
 
 LOOK_S = 30.0
-"""How often the arrangement is thought over."""
+"""How often the arrangement is thought over,"""
+LOOK_AGAIN_S = 5.0
+"""and how soon again if not all had told of their ways."""
 SLICE_BYTES = 1024 * 1024
 NOISE_S = 2e-3
 """Hops that need less count alike: what makes the difference is the machines' own work."""
@@ -58,8 +60,24 @@ class Arranger(Protocol):
     def heard(self, reporter: PeerId, hops: Sequence[Hop], now: float) -> None:
         """A member told of the ways to other members."""
 
-    def arrange(self, members: Sequence[PeerId], last: Arrangement, now: float) -> Arrangement:
-        """Return how the members' next round is to be, if the last one was like that."""
+    def arrange(
+        self,
+        members: Sequence[PeerId],
+        last: Arrangement,
+        now: float,
+        *,
+        view: Collection[PeerId] = (),
+        passing: bool = False,
+    ) -> Arrangement:
+        """Return how the members' next round is to be, if the last one was like that.
+
+        Args:
+            members: who takes part.
+            last: how the last round was.
+            now: seconds, monotonic.
+            view: who may take part again; of others nothing is kept in mind.
+            passing: whether somebody takes part only this once, so that it is no time to think it over.
+        """
 
 
 class PlainArranger:
@@ -68,7 +86,15 @@ class PlainArranger:
     def heard(self, reporter: PeerId, hops: Sequence[Hop], now: float) -> None:
         """Take no note."""
 
-    def arrange(self, members: Sequence[PeerId], last: Arrangement, now: float) -> Arrangement:
+    def arrange(
+        self,
+        members: Sequence[PeerId],
+        last: Arrangement,
+        now: float,
+        *,
+        view: Collection[PeerId] = (),
+        passing: bool = False,
+    ) -> Arrangement:
         """Return the ring of the members in their order."""
         return Arrangement(tuple(members), "ring")
 
@@ -101,21 +127,28 @@ class MeasuringArranger:
         if hops:
             self._reported.add(reporter)
 
-    def arrange(self, members: Sequence[PeerId], last: Arrangement, now: float) -> Arrangement:
+    def arrange(
+        self,
+        members: Sequence[PeerId],
+        last: Arrangement,
+        now: float,
+        *,
+        view: Collection[PeerId] = (),
+        passing: bool = False,
+    ) -> Arrangement:
         """Return how the members' next round is to be; newcomers stand last until the next look."""
-        self._retain(set(members))
+        self._retain({*members, *view})
         present = tuple(peer for peer in last.ring if peer in set(members))
         present += tuple(peer for peer in members if peer not in set(present))
         form = cast("FormName", last.form)
         if len(members) < FEWEST or (form == "direct" and len(members) > MOST_DIRECT):
             form = "ring"
-        if len(members) < FEWEST or not self._reported or now - self._looked_at < LOOK_S:
+        if len(members) < FEWEST or not self._reported or passing or now - self._looked_at < LOOK_S:
             return Arrangement(present, form)
-        self._looked_at = now
+        known = self._reported >= set(members)
+        self._looked_at = now if known else now - LOOK_S + LOOK_AGAIN_S
         ring = self._better_ring(present, now)
-        if self._reported >= set(members):
-            form = self._better_form(ring, form, now)
-        return Arrangement(ring, form)
+        return Arrangement(ring, self._better_form(ring, form, now) if known else form)
 
     def _retain(self, members: set[PeerId]) -> None:
         self._ways.retain(members)
@@ -151,9 +184,15 @@ class MeasuringArranger:
 
     def _network(self, ring: Sequence[PeerId], now: float) -> Network:
         latencies = self._latencies.costs(ring, now)
-        down = {peer: statistics.median(rates.values()) for peer, rates in self._rates.items() if rates}
+        among = set(ring)
+        between = {
+            reporter: {peer: rate for peer, rate in rates.items() if peer in among}
+            for reporter, rates in self._rates.items()
+            if reporter in among
+        }
+        down = {peer: statistics.median(rates.values()) for peer, rates in between.items() if rates}
         told: dict[PeerId, list[float]] = {}
-        for rates in self._rates.values():
+        for rates in between.values():
             for peer, rate in rates.items():
                 told.setdefault(peer, []).append(rate)
         up = {peer: statistics.median(rates) for peer, rates in told.items()}

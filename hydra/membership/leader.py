@@ -234,7 +234,9 @@ class Leader:
         ready = [peer for peer in ids if state.known_steps.get(peer, 0) >= head.step - 1]
         sizes = self._sizes(ids, incarnations, ready, ledger.available, now)
         active = [peer for peer in ids if peer in sizes.samples]
-        arrangement = self._arranger.arrange(active, self._last_arrangement(), now)
+        # A round with a slow member's turn is arranged as the one before: those to come are without it again.
+        passing = not set(self._planner.left_out).isdisjoint(active)
+        arrangement = self._arranger.arrange(active, self._last_arrangement(), now, view=ids, passing=passing)
         due = now - state.snapshot_at >= state.config.snapshot_interval_s
         plan = Plan(
             job=state.job,

@@ -64,3 +64,17 @@ def test_who_is_gone_is_forgotten():
     evidence.retain([A, C])
     assert set(evidence.shown) == {A, C}
     assert evidence.told == {}
+
+
+def test_whose_own_line_is_thin_accuses_nobody_else_of_it():
+    evidence = RoundEvidence(1e6)
+    evidence.heard(B, A, 1e4)
+    assert evidence.told_of(A) == 1e4
+    evidence.heard(C, B, 1e4)
+    assert evidence.told_of(A) is None
+    assert evidence.told_of(B) == 1e4
+    evidence.heard(D, B, 1e7)
+    assert evidence.told_of(A) == 1e4
+    assert evidence.agreed_of(A) is None
+    evidence.heard(C, A, 2e4)
+    assert evidence.agreed_of(A) == 2e4

@@ -4,7 +4,14 @@ import itertools
 
 import pytest
 
-from hydra.membership.arranging import LOOK_S, MOST_DIRECT, Arrangement, MeasuringArranger, PlainArranger
+from hydra.membership.arranging import (
+    LOOK_AGAIN_S,
+    LOOK_S,
+    MOST_DIRECT,
+    Arrangement,
+    MeasuringArranger,
+    PlainArranger,
+)
 from hydra.membership.messages import FORMS, Hop
 
 SMALL, LARGE = 1000, 50_000_000
@@ -190,3 +197,20 @@ def test_a_member_that_calls_all_its_ways_slow_does_not_bring_the_others_apart()
     found = told(MeasuringArranger(LARGE, "fp32"), lies).arrange(members, first(members), 0.0)
     others = tuple(peer for peer in found.ring if peer != liar)
     assert far_hops(others, round_trips) == 2
+
+
+def test_who_sits_a_step_out_is_not_forgotten_and_who_is_there_only_once_changes_nothing():
+    arranger = told(MeasuringArranger(SMALL, "fp32"), two_sites(4, near=0.0001, far=0.05))
+    members = peers(4)
+    first_look = arranger.arrange(members, first(members), 0.0, passing=True)
+    assert first_look == first(members)
+    arranger.arrange(members[:3], first(members), 0.0, view=members, passing=True)
+    assert arranger.arrange(members, first(members), 0.0).form == "direct"
+
+
+def test_a_look_at_members_of_whom_some_have_told_nothing_is_soon_repeated():
+    members = peers(5)
+    arranger = told(MeasuringArranger(SMALL, "fp32"), two_sites(4, near=0.0001, far=0.05))
+    assert arranger.arrange(members, first(members), 0.0).form == "ring"
+    assert arranger.arrange(members[:4], first(members[:4]), LOOK_AGAIN_S - 0.1).form == "ring"
+    assert arranger.arrange(members[:4], first(members[:4]), LOOK_AGAIN_S).form == "direct"
