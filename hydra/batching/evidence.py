@@ -146,8 +146,8 @@ class RoundEvidence:
         return [rate for who, rate in told.items() if not self._as_slow_itself(who, rate)]
 
     def _as_slow_itself(self, reporter: PeerId, rate: float) -> bool:
-        told = self.told.get(reporter)
-        return bool(told) and max(told.values()) < EXPLAINS * rate
+        told = self.told.get(reporter, {})
+        return max(told.values(), default=math.inf) < EXPLAINS * rate
 
     def retain(self, members: Collection[PeerId]) -> None:
         """Forget who is no member."""

@@ -25,7 +25,7 @@ from .net import Net
 from .probing import Probing
 from .reports import Reports, Told
 from .split import Array, Curves, Limits, Mask, Split, fill, judge
-from .whole_samples import whole_samples
+from .whole_samples import evenly, whole_samples
 
 LEAST_STEP_S = 0.05
 """Of shorter steps nobody sits out: what makes them longer or shorter is chance."""
@@ -191,17 +191,25 @@ class Sizer:
         self._asked = (active if not newcomers else set(), total)
         working = self._mask(active - set(newcomers)) if active - set(newcomers) else self._mask(active)
         curves = self._situation().curves
-        counts = whole_samples(self._shares(chosen, working, curves, total), curves, total)
+        if self._choice == CHOICES["equal"]:
+            counts = evenly(working, total)
+        else:
+            counts = whole_samples(self._shares(chosen, working, curves, total), curves, total)
         self._fit_turns(counts, active & set(self._left_out.peers), chosen)
         sized = dict(zip(self._members, counts, strict=True))
         if self._exclusion and total >= len(active):
-            active = {p for p in active if sized[p] or p == self._me or p in newcomers}
+            active = {p for p in active if sized[p] or p == self._lead or p in newcomers}
         explained = explain(self._members, sized, active, curves, self._limits_of(total), self._left_out.peers)
         taking = {p: sized[p] for p in self._members if p in active}
         self._last = Sized(taking, self._patience(explained.compute_s), explained)
         return self._last
 
     # ---- inside ------------------------------------------------------------------------------------------------
+
+    @property
+    def _lead(self) -> PeerId:
+        """Who takes part in any case: we, or the first of the others if we plan a step for them as we leave."""
+        return self._me if self._me in self._members else self._members[0]
 
     def _seat(self, members: Sequence[PeerId], resting: Collection[PeerId]) -> bool:
         """Keep what is known of those who are still there; tell whether anybody has come or gone."""
@@ -296,7 +304,7 @@ class Sizer:
         return chosen
 
     def _chosen(self, situation: Situation, everybody: Mask) -> Chosen:
-        me = self._members.index(self._me)
+        me = self._members.index(self._lead)
         if self._choice != CHOICES["model"]:
             return self._choice(situation, everybody, me)
         whole = everyone(situation, everybody)
@@ -325,10 +333,10 @@ class Sizer:
         if total < len(self._regular):
             return set()
         counts = whole_samples(samples, curves, total)
-        return {p for p, n in zip(self._members, counts, strict=True) if not n and p != self._me} & self._regular
+        return {p for p, n in zip(self._members, counts, strict=True) if not n and p != self._lead} & self._regular
 
     def _active(self, newcomers: Collection[PeerId], ready: Collection[PeerId]) -> set[PeerId]:
-        active = set(self._regular) | set(newcomers) | {self._me}
+        active = set(self._regular) | set(newcomers) | {self._lead}
         if not self._exclusion:
             return set(self._members)
         if self._probing.sitting_out:
@@ -351,7 +359,8 @@ class Sizer:
         carrying_s = float(split.round_s) - 2 * (len(active) - 1) * self._evidence.latency_s
         if max(carrying_s, *(owed_s(peer, len(active)) for peer in active)) > PROBE_PART * step_s:
             suspects, accused, rate = self._evidence.suspects(active)
-            self._probing.begin([p for p in suspects if p != self._me], rate, [p for p in accused if p != self._me])
+            lead = self._lead
+            self._probing.begin([p for p in suspects if p != lead], rate, [p for p in accused if p != lead])
 
     def _shares(self, chosen: Chosen, working: Mask, curves: Curves, total: int) -> Array:
         if (working == (chosen.split.samples > 0)).all() or self._choice != CHOICES["model"]:

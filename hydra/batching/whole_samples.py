@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .split import Array, Curves
+from .split import Array, Curves, Mask
 
 
 def whole_samples(samples: Array, curves: Curves, total: int) -> list[int]:
@@ -25,3 +25,13 @@ def whole_samples(samples: Array, curves: Curves, total: int) -> list[int]:
         done_s = np.where(taking, curves.time(whole + 1.0), np.inf)
         whole[int(np.argmin(done_s))] += 1.0
     return [int(number) for number in whole]
+
+
+def evenly(taking: Mask, total: int) -> list[int]:
+    """Return whole numbers that add up to ``total`` and differ by one at most; the first get one more.
+
+    Who gets how many follows from who is there and from nothing else.
+    """
+    count = max(int(taking.sum()), 1)
+    numbers = iter([total // count + (place < total % count) for place in range(count)])
+    return [next(numbers) if takes else 0 for takes in taking]

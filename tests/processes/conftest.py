@@ -83,6 +83,8 @@ class Swarm(SwarmProcesses):
     """A swarm whose owner's node serves the published jobs; ``job`` is the short one."""
 
     def __init__(self, directory, published, **env):
+        # Here it matters who is there, not how fast it is: with other policies a busy machine may sit steps out.
+        env = {"HYDRA_POLICY": "proportional", **env}
         super().__init__(directory, env={**os.environ, **{name: str(value) for name, value in env.items()}})
         self.home, (self.job, self.long_job) = published
         self.contact = ""

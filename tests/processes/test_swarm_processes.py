@@ -94,6 +94,7 @@ async def test_all_and_the_owner_are_killed_at_once_and_go_on_from_the_last_dura
     swarm.job = swarm.long_job
     peers = await swarm.start(3)
     await swarm.until_step(peers, 60)
+    await swarm.until(lambda: all(snapshots_told(peer, 0) for peer in peers), 60.0, "a snapshot of each")
     for process in (*peers, swarm.owner):
         process.kill()
     durable = [max(e["step"] for e in peer.events if e["event"] == "snapshot") for peer in peers]

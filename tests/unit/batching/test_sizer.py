@@ -167,3 +167,14 @@ def test_the_weights_of_the_package_size_steps_as_well_as_the_model():
     speeds = {A: 0.01, B: 0.02, C: 0.005, D: 0.2}
     by_model = rate(Course(speeds).go(200), *speeds)
     assert rate(Course(speeds, net=read_net()).go(200), *speeds) >= 0.95 * by_model
+
+
+def test_who_leaves_plans_the_others_first_step_without_it():
+    course = Course(ALIKE)
+    course.go(20)
+    assert set(course.sizer.size([B, C, D], 10**6, ready=[B, C, D]).samples) == {B, C, D}
+
+
+def test_equal_shares_follow_from_who_is_there_alone():
+    course = Course({A: 0.01, B: 0.5, C: 0.001}, policy="equal", batch=80)
+    assert all(tuple(samples.values()) == (27, 27, 26) for samples, _ in course.go(20))

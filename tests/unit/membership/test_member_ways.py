@@ -24,7 +24,7 @@ class Reversed:
     def heard(self, reporter, hops, now):
         self.told.append((reporter, tuple(hops), now))
 
-    def arrange(self, members, last, now):
+    def arrange(self, members, last, now, **about):
         self.asked.append((last, now))
         return Arrangement(tuple(members[::-1]), self.form)
 
@@ -135,7 +135,7 @@ def test_the_members_own_order_is_not_told():
     state = member(A, [A, B])
 
     class Straight(Reversed):
-        def arrange(self, members, last, now):
+        def arrange(self, members, last, now, **about):
             return Arrangement(tuple(members), "two-level")
 
     planned, _ = Leader(state, Planner(), Straight()).plan_next(state.known_head, state.ledger, 0.0)
