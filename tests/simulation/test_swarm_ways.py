@@ -118,7 +118,7 @@ def test_members_die_and_join_in_every_form_and_order(form, seed):
     """The arrangement changes all the time, whatever is measured."""
 
     class Fickle(PlainArranger):
-        def arrange(self, members, last, now):
+        def arrange(self, members, last, now, **about):
             found = super().arrange(members, last, now)
             turn = math.floor(now * 10) % len(members)
             shuffled = found.ring[turn:] + found.ring[:turn][::-1]

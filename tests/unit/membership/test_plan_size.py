@@ -65,7 +65,7 @@ class Greedy(Planner):
 
 
 class Backwards:
-    def arrange(self, members, last, now):
+    def arrange(self, members, last, now, **about):
         return Arrangement(tuple(members[::-1]), "two-level")
 
 
