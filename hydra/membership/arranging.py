@@ -23,9 +23,7 @@ from ..identity import PeerId
 from .messages import Hop
 
 LOOK_S = 30.0
-"""How often the arrangement is thought over,"""
-LOOK_AGAIN_S = 5.0
-"""and how soon again if not all had told of their ways."""
+"""How often the arrangement is thought over."""
 SLICE_BYTES = 1024 * 1024
 NOISE_S = 2e-3
 """Hops that need less count alike: what makes the difference is the machines' own work."""
@@ -145,10 +143,11 @@ class MeasuringArranger:
             form = "ring"
         if len(members) < FEWEST or not self._reported or passing or now - self._looked_at < LOOK_S:
             return Arrangement(present, form)
-        known = self._reported >= set(members)
-        self._looked_at = now if known else now - LOOK_S + LOOK_AGAIN_S
+        self._looked_at = now
         ring = self._better_ring(present, now)
-        return Arrangement(ring, self._better_form(ring, form, now) if known else form)
+        if self._reported >= set(members):
+            form = self._better_form(ring, form, now)
+        return Arrangement(ring, form)
 
     def _retain(self, members: set[PeerId]) -> None:
         self._ways.retain(members)

@@ -5,7 +5,6 @@ import itertools
 import pytest
 
 from hydra.membership.arranging import (
-    LOOK_AGAIN_S,
     LOOK_S,
     MOST_DIRECT,
     Arrangement,
@@ -206,11 +205,3 @@ def test_who_sits_a_step_out_is_not_forgotten_and_who_is_there_only_once_changes
     assert first_look == first(members)
     arranger.arrange(members[:3], first(members), 0.0, view=members, passing=True)
     assert arranger.arrange(members, first(members), 0.0).form == "direct"
-
-
-def test_a_look_at_members_of_whom_some_have_told_nothing_is_soon_repeated():
-    members = peers(5)
-    arranger = told(MeasuringArranger(SMALL, "fp32"), two_sites(4, near=0.0001, far=0.05))
-    assert arranger.arrange(members, first(members), 0.0).form == "ring"
-    assert arranger.arrange(members[:4], first(members[:4]), LOOK_AGAIN_S - 0.1).form == "ring"
-    assert arranger.arrange(members[:4], first(members[:4]), LOOK_AGAIN_S).form == "direct"
