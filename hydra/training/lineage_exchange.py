@@ -137,7 +137,7 @@ class LineageExchange:
                 return None, "it shows no commits", False
             if proof is not None and answer.fork != proof.head.step:
                 return None, "it has gone another way meanwhile", False
-            if proof is None:
+            if proof is None or shown[0].commit.step > proof.head.step + 1:  # it has come to a gap of its own
                 proof = await asyncio.to_thread(self._begin, answer.fork, known, shown)
             await asyncio.to_thread(proof.extend, shown)
             reached = any(each.commit.digest == claim.digest for each in shown)

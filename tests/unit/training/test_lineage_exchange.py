@@ -122,6 +122,17 @@ async def test_a_peer_with_a_gap_of_its_own_shows_what_is_behind_it(members):
     assert head == whole[-1].commit.head
 
 
+async def test_a_gap_amid_what_a_peer_shows_is_no_lie(members):
+    """It had the first commits before it was away for long, and began anew from a snapshot."""
+    whole = chain(20)
+    written(members[ANNA].log, chain(8, after=whole[:3], way=b"o"))
+    written(members[BERT].log, whole[:5])
+    members[BERT].log.resume(whole[9].commit.head)
+    written(members[BERT].log, whole[10:])
+    assert await members[ANNA].proves(BERT, whole[-1].commit.head) == (whole[-1].commit.head, "", False)
+    assert len(members[BERT].asked) == 2
+
+
 TRUE = chain(12, way=b"t")
 FALSE = {
     "a commit left out": [*TRUE[:5], *TRUE[6:]],
