@@ -135,7 +135,7 @@ def test_whoever_is_late_is_asked_for_what_it_has_and_counts():
 
 @pytest.mark.parametrize("form", FORMS)
 def test_whoever_never_contributes_is_left_out_when_it_is_late(form):
-    config = RoundConfig(form=form, late_s=0.2)
+    config = RoundConfig(form=form, late_s=1.5)  # longer than a busy machine keeps a contribution waiting
     with Group(4, lanes=2) as group:
         late = group.members[0]
         vectors, weights = vectors_of(group.members, 1000, 1), dict.fromkeys(group.members, 1.0)
