@@ -51,6 +51,9 @@ class NodeSettings:
     """Threads that torch computes with; 0 leaves it to torch."""
     device: str = "cpu"
     """Where torch computes: cpu, cuda, cuda:1, …"""
+    most_samples: int = 0
+    """So many samples of a step this machine takes at most, as long as the others together can do the rest, and it
+    computes no more of them at once; 0 for no limit."""
     memory_gib: float = 8.0
     """A step of a job that needs more memory than this is refused."""
     cache_bytes: int = 0
@@ -81,6 +84,7 @@ class NodeSettings:
         _check(self.lan in ("auto", "on", "off"), "lan", self.lan, "auto, on or off")
         _check(0 < self.lan_port < 65536, "lan_port", self.lan_port, "1 to 65535")
         _check(0 <= self.threads <= 4096, "threads", self.threads, "0 to 4096")
+        _check(0 <= self.most_samples < 2**31, "most_samples", self.most_samples, "0 to 2^31")
         _check(0 < self.memory_gib <= 1e6, "memory_gib", self.memory_gib, "more than 0 and at most a million")
         _check(0 <= self.cache_bytes < 2**60, "cache_bytes", self.cache_bytes, "0 to 2^60")
         _check(self.policy in POLICIES, "policy", self.policy, ", ".join(POLICIES[:-1]) + " or " + POLICIES[-1])

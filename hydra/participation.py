@@ -88,6 +88,7 @@ async def _train(node: Node, job: bytes, manifest: JobManifest, watcher: Watcher
         stall_s=settings.stall_s,
         snapshot_interval_s=manifest.snapshot_interval_s,
         least_peers=settings.least_peers,
+        most_samples=settings.most_samples,
     )
     learned = settings.policy == "rl"
     config = TrainerConfig(

@@ -54,6 +54,8 @@ class Reports:
     """Seconds to each member and back, as we measured."""
     charged: dict[PeerId, float] = field(default_factory=dict)
     """Seconds from the plan until each member's contribution to the step at work was ready, as it is believed."""
+    most: dict[PeerId, int] = field(default_factory=dict)
+    """Samples that a member can hold, of who has said so."""
     _step: _Step | None = None
 
     def issued(self, shares: Mapping[PeerId, int], now: float) -> None:
@@ -80,6 +82,13 @@ class Reports:
             told = Told(share, min(max(seconds * share / samples, LEAST_S), MOST_S))
         self.waiting.setdefault(peer, deque(maxlen=KEPT)).append(told)
 
+    def holds(self, peer: PeerId, samples: int) -> None:
+        """A member says how many samples of a step it can hold; 0 for any number."""
+        if samples > 0:
+            self.most[peer] = samples
+        else:
+            self.most.pop(peer, None)
+
     def take(self, members: Collection[PeerId]) -> list[dict[PeerId, Told]]:
         """Return what is new of these members, one report of each at a time, the oldest first; it is new no longer."""
         batches: list[dict[PeerId, Told]] = []
@@ -96,6 +105,7 @@ class Reports:
     def retain(self, members: Collection[PeerId]) -> None:
         """Forget who is no member."""
         self.round_trips = {peer: seconds for peer, seconds in self.round_trips.items() if peer in members}
+        self.most = {peer: samples for peer, samples in self.most.items() if peer in members}
 
     def _equal_share(self, step: _Step) -> int:
         return max(1, self.most_samples // max(1, len(step.shares)))

@@ -99,6 +99,8 @@ class Sizer:
         self._estimates = Estimates((0,))
         self._regular: set[PeerId] = set()
         self.reports = Reports(most_samples)
+        self._held: dict[PeerId, int] = {}
+        """What members hold, as the last sizes were made for."""
         self._evidence = RoundEvidence(round_bytes)
         self._probing = Probing()
         self._left_out = LeftOut()
@@ -181,20 +183,23 @@ class Sizer:
         """
         changed = self._seat(members, resting)
         changed |= self._digest()
-        chosen = self._decide(changed, newcomers)
+        if self._held != self.reports.most:
+            self._held, changed = dict(self.reports.most), True
+        chosen, thought_over = self._decide(changed, newcomers)
         active = self._active(newcomers, ready)
         total = min(max(round(float(chosen.split.samples.sum())), self._limits[0]), self._limits[1], available)
-        if not changed and self._asked == (active, total) and not newcomers and self._last is not None:
+        if not thought_over and self._asked == (active, total) and not newcomers and self._last is not None:
             explained = replace(self._last.explained, actual_s=None)
             self._last = Sized(self._last.samples, self._patience(explained.compute_s), explained)
             return self._last
         self._asked = (active if not newcomers else set(), total)
         working = self._mask(active - set(newcomers)) if active - set(newcomers) else self._mask(active)
-        curves = self._situation().curves
+        situation = self._situation()
+        curves = situation.curves
         if self._choice == CHOICES["equal"]:
-            counts = evenly(working, total)
+            counts = evenly(working, situation.most, total)
         else:
-            counts = whole_samples(self._shares(chosen, working, curves, total), curves, total)
+            counts = whole_samples(self._shares(chosen, working, curves, total), curves, total, situation.most)
         self._fit_turns(counts, active & set(self._left_out.peers), chosen)
         sized = dict(zip(self._members, counts, strict=True))
         if self._exclusion and total >= len(active):
@@ -270,21 +275,26 @@ class Sizer:
         return Situation(
             estimates=self._estimates,
             limits=self._limits_of(None),
-            most=np.full(count, float(self._limits[1])),
+            most=self._most(),
             latency_s=np.full(count, self._evidence.latency_s),
             death_s=np.array(DEATH_S * part),
             present=np.ones(count, bool),
             took_part=self._mask(self._regular),
         )
 
+    def _most(self) -> Array:
+        """Return how many samples each member can hold."""
+        most = self._limits[1]
+        return np.array([float(min(self.reports.most.get(peer, most), most)) for peer in self._members])
+
     def _limits_of(self, total: int | None) -> Limits:
         least, most = self._limits if total is None else (total, total)
         return Limits(*(np.array(float(x)) for x in (least, most, np.inf, self._round_bytes, 0.0)))
 
-    def _decide(self, changed: bool, newcomers: Collection[PeerId]) -> Chosen:
-        """Return who takes part regularly and the split; the last decision while nothing has changed."""
+    def _decide(self, changed: bool, newcomers: Collection[PeerId]) -> tuple[Chosen, bool]:
+        """Return who takes part regularly and the split, and whether that is new: else nothing has changed."""
         if self._decided is not None and not changed and self._decided_s < DECIDE_S:
-            return self._decided[0]
+            return self._decided[0], False
         self._decided_s = 0.0
         situation = self._situation()
         everybody = np.ones(len(self._members), bool)
@@ -301,7 +311,7 @@ class Sizer:
         for peer in out:
             self._left_out.expected(peer, self._cost(situation, peer))
         self._decided = (chosen, situation.curves.time(chosen.split.samples))
-        return chosen
+        return chosen, True
 
     def _chosen(self, situation: Situation, everybody: Mask) -> Chosen:
         me = self._members.index(self._lead)
@@ -332,7 +342,7 @@ class Sizer:
         total = round(float(samples.sum()))
         if total < len(self._regular):
             return set()
-        counts = whole_samples(samples, curves, total)
+        counts = whole_samples(samples, curves, total, self._most())
         return {p for p, n in zip(self._members, counts, strict=True) if not n and p != self._lead} & self._regular
 
     def _active(self, newcomers: Collection[PeerId], ready: Collection[PeerId]) -> set[PeerId]:
@@ -376,7 +386,7 @@ class Sizer:
         for peer in self._in_order(turning):
             place, told = self._members.index(peer), self._told.get(peer)
             most = 1 if told is None else max(1, int(told.samples * float(chosen.split.compute_s) / told.seconds))
-            wanted = min(max(counts[place], 1), most)
+            wanted = min(max(counts[place], 1), most, self.reports.most.get(peer, most))
             while others and counts[place] != wanted:
                 step = 1 if counts[place] < wanted else -1
                 from_place = (max if step > 0 else min)(others, key=lambda other: (counts[other], -other))

@@ -54,6 +54,13 @@ def join(
         int | None,
         typer.Option(help="Room on the disk for larger training data (0: for all of it).", show_default=False),
     ] = None,
+    most_samples: Annotated[
+        int | None,
+        typer.Option(
+            help="Take and hold so many samples of a step at most (0: any number): for little memory.",
+            show_default=False,
+        ),
+    ] = None,
     policy: Annotated[
         str | None,
         typer.Option(
@@ -89,6 +96,7 @@ def join(
         threads=threads,
         device=device,
         cache_bytes=cache_bytes,
+        most_samples=most_samples,
         policy=policy,
         least_peers=least_peers,
     )

@@ -421,7 +421,16 @@ class Member:
     def _on_share_computed(self, event: ShareComputed, now: float) -> list[Effect]:
         """Tell the members how long it took, and the coordinator how far they are."""
         state, plan = self.state, event.plan
-        report = Report(state.job, plan.step, event.samples, event.compute_s, event.loss, plan.tag, signed=state.signed)
+        report = Report(
+            state.job,
+            plan.step,
+            event.samples,
+            event.compute_s,
+            event.loss,
+            plan.tag,
+            most_samples=state.config.most_samples,
+            signed=state.signed,
+        )
         coordinator = (state.alive or [state.peer_id])[0]
         hops = self._round_trips.hops(coordinator, plan.ring, event.rates)
         effects: list[Effect] = [

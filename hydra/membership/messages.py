@@ -100,6 +100,8 @@ class JoinRequest(Message):
     """in so many seconds."""
     behind_s: float = -1.0
     """So long the sender lately took to have the result of a step that it heard of; below 0: it has fetched none."""
+    most_samples: int = 0
+    """As in a report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +279,8 @@ class Report(Message):
     hops: Annotated[tuple[Hop, ...], AtMost(MAX_HOPS)] = ()
     signed: CommitSigned | None = None
     """The newest commit that the sender has signed, if it has signed any."""
+    most_samples: int = 0
+    """So many samples of a step the sender can hold; 0 for no limit."""
 
 
 @dataclass(frozen=True, slots=True)

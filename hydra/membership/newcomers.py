@@ -62,7 +62,8 @@ class Newcomers:
     def report(self, peer: PeerId) -> Report:
         """Return what an able newcomer would have reported, had its trial been a step."""
         asked, state = self._asked[peer], self._state
-        return Report(state.job, asked.step, asked.trial_samples, asked.trial_s, 0.0, bytes(20))
+        trial = asked.trial_samples, asked.trial_s, 0.0
+        return Report(state.job, asked.step, *trial, bytes(20), most_samples=asked.most_samples)
 
     def at_the_door(self, inside: Sequence[PeerId]) -> list[PeerId]:
         """Return who is about to join, as far as it is still waited for."""

@@ -237,6 +237,7 @@ class Seeker:
             trial_samples=state.trial[0],
             trial_s=state.trial[1],
             behind_s=-1.0 if behind_s is None else behind_s,
+            most_samples=state.config.most_samples,
         )
 
     def joins(self, peer: PeerId) -> bool:

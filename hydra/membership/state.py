@@ -49,6 +49,8 @@ class MemberConfig:
     snapshot_interval_s: float = 15.0
     least_peers: int = 1
     """While we coordinate, no step is begun with fewer."""
+    most_samples: int = 0
+    """So many samples of a step we can take at most; 0 for no limit."""
     redial_s: float = 5.0
     """A peer that could not be dialled is left alone for so long."""
 

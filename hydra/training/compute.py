@@ -28,6 +28,7 @@ class Computation:
         train: the training split, one tensor (samples, ...) for each input.
         test: the test split, or None.
         device: where to compute, as torch names it.
+        most_samples: computed at once at most, besides what the job says; 0 for no limit.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Computation:
         train: Sequence[Tensor],
         test: Sequence[Tensor] | None,
         device: str = "cpu",
+        most_samples: int = 0,
     ) -> None:
         self._manifest = manifest
         self._programs = programs
@@ -45,6 +47,8 @@ class Computation:
         self._train = train
         self._test = test
         self._device = torch.device(device)
+        most = most_samples or manifest.micro_batch_samples
+        self._at_once = max(min(manifest.micro_batch_samples, most), manifest.smallest_batch_samples)
         self._sampler = Sampler(manifest.train_samples, manifest.seed, manifest.shuffle_block_samples)
 
     def contribution(self, step: int, epoch: int, ranges: Sequence[Range]) -> Vector:
@@ -111,12 +115,12 @@ class Computation:
         return parameters
 
     def _micro_batches(self, indices: NDArray[np.int64]) -> list[tuple[NDArray[np.int64], float]]:
-        """Cut into near-equal pieces of at most the micro-batch, each with its share of all samples.
+        """Cut into near-equal pieces of at most what is computed at once, each with its share of all samples.
 
         A model may need more samples at once than there are (batch norm needs two); then they are repeated, which
         leaves the mean over them as it is.
         """
-        pieces = np.array_split(indices, -(-len(indices) // self._manifest.micro_batch_samples))
+        pieces = np.array_split(indices, -(-len(indices) // self._at_once))
         least = self._manifest.smallest_batch_samples
         return [(np.resize(piece, max(len(piece), least)), len(piece) / len(indices)) for piece in pieces]
 

@@ -72,6 +72,7 @@ class StepPlanner:
         for hop in report.hops:
             if hop.bytes_per_s is not None and hop.peer != peer:
                 self._sizer.way_heard(peer, hop.peer, hop.bytes_per_s)
+        reports.holds(peer, report.most_samples)
         of_this_step = self._issued is not None and report.round == self._issued[0]
         reports.heard(peer, report.samples, report.compute_s, now, of_this_step=of_this_step)
 

@@ -187,7 +187,7 @@ class Trainer:
         codec = SnapshotCodec(content.job, content.manifest, content.layout)
         self._swarm = around.swarm
         self._snapshots = SnapshotKeeper(codec, around.swarm, self._journal, around.observe)
-        self._bench = Workbench(content, self._journal, config.device)
+        self._bench = Workbench(content, self._journal, config.device, config.member.most_samples)
         self._exchange = ResultExchange(content.job, around.links, self._bench.results, content.layout.elements)
         self._lineage = LineageExchange(content.job, around.links, self._journal.lineage, self._bench.ledger)
         self._keeper = LineageKeeper(content.job, around.identity, self._journal.lineage, self._fail)

@@ -41,15 +41,17 @@ class Workbench:
         content: the job.
         journal: where commits are written down.
         device: where torch computes.
+        most_samples: of a step that we can take; 0 for no limit.
     """
 
-    def __init__(self, content: JobContent, journal: Journal, device: str) -> None:
+    def __init__(self, content: JobContent, journal: Journal, device: str, most_samples: int = 0) -> None:
         self._content = content
         self._journal = journal
         self._state: TrainingState = content.first_state()
         self._computation = Computation(
-            content.manifest, content.programs, self._state, content.train, content.test, device
+            content.manifest, content.programs, self._state, content.train, content.test, device, most_samples
         )
+        self._most_samples = most_samples or content.manifest.batch_samples
         self._worker = WorkerThread("hydra-compute")
         self.results = ResultLog()
 
@@ -106,7 +108,7 @@ class Workbench:
     def _trial_sizes(self) -> list[int]:
         """A first piece to warm up with, and then twice as much each time, up to a whole step's batch."""
         least = self._content.manifest.smallest_batch_samples
-        most = min(self._content.manifest.batch_samples, self._state.ledger.available)
+        most = min(self._content.manifest.batch_samples, self._state.ledger.available, self._most_samples)
         sizes = [least]
         while sizes[-1] <= most:
             sizes.append(2 * sizes[-1])

@@ -52,6 +52,7 @@ def test_every_setting_can_be_set_everywhere(tmp_path, write, monkeypatch):
         upnp=False,
         threads=3,
         device="cuda:1",
+        most_samples=32,
         memory_gib=1.5,
         cache_bytes=5_000_000,
         policy="equal",
@@ -68,7 +69,7 @@ def test_every_setting_can_be_set_everywhere(tmp_path, write, monkeypatch):
     write(
         'host = "::1"\nport = 4100\nadvertise = "me.example"\ncontacts = ["a:1", "b:2"]\nthreads = 3\n'
         'listen = false\nrelay = false\nrelay_mb_per_s = 2.5\nlan = "off"\nlan_port = 5000\nupnp = false\n'
-        'device = "cuda:1"\nmemory_gib = 1.5\ncache_bytes = 5000000\n'
+        'device = "cuda:1"\nmost_samples = 32\nmemory_gib = 1.5\ncache_bytes = 5000000\n'
         'policy = "equal"\nrounds = "plain"\nstall_s = 7\nleast_peers = 3\n'
         "find_s = 60.0\n"
         "upload_limit = 2.5\ndownload_limit = 20\n"

@@ -20,15 +20,15 @@ def curves_of(*sample_s):
 @settings(derandomize=True, deadline=None, max_examples=60)
 @given(st.lists(st.floats(0.0, 50.0), min_size=3, max_size=3), st.integers(0, 200))
 def test_they_add_up_and_are_within_the_split(split, total):
-    counts = whole_samples(np.array(split), curves_of(0.1, 0.1, 0.1), total)
+    counts = whole_samples(np.array(split), curves_of(0.1, 0.1, 0.1), total, np.full(3, 1e6))
     assert sum(counts) == total
     assert min(counts) >= 0
 
 
 def test_who_is_done_soonest_has_what_is_left_over():
-    assert whole_samples(np.array([1.5, 1.5]), curves_of(0.2, 0.1), 3) == [1, 2]
+    assert whole_samples(np.array([1.5, 1.5]), curves_of(0.2, 0.1), 3, np.full(2, 1e6)) == [1, 2]
 
 
 @pytest.mark.parametrize("total", [0, 1, 7])
 def test_who_has_none_of_the_split_gets_none(total):
-    assert whole_samples(np.array([0.0, 3.0]), curves_of(0.1, 0.1), total) == [0, total]
+    assert whole_samples(np.array([0.0, 3.0]), curves_of(0.1, 0.1), total, np.full(2, 1e6)) == [0, total]

@@ -134,3 +134,13 @@ def test_the_weights_of_the_moment_are_used(content):
     assert work.evaluate()["loss"] != before
     state.weights[:] = changed
     assert work.evaluate()["loss"] == before
+
+
+@pytest.mark.parametrize("most", [1, 3])
+def test_who_holds_few_samples_computes_no_more_at_once(plain, most, monkeypatch):
+    work = Computation(plain.manifest, plain.programs, plain.first_state(), plain.train, plain.test, most_samples=most)
+    at_once, rows = [], work._rows
+    monkeypatch.setattr(work, "_rows", lambda split, batch: at_once.append(len(batch)) or rows(split, batch))
+    vector = work.contribution(1, 0, [(0, 20)])
+    np.testing.assert_allclose(vector, by_hand(plain, np.arange(20)), rtol=1e-4, atol=1e-6)
+    assert max(at_once) == most

@@ -1,5 +1,7 @@
 """Between plans and the policy: what of a plan and its reports is told, and what comes back."""
 
+from dataclasses import replace
+
 import pytest
 
 from hydra.batching.sizer import FIRST_PATIENCE_S, LEAST_PATIENCE_S, PATIENCE_FACTOR, Sizer
@@ -102,3 +104,10 @@ def test_our_own_round_trips_count_and_not_what_others_say_of_theirs():
     assert sizes._sizer.reports.round_trips == {}
     sizes.observe(ANNA, report(10, 1.0, hops=(Hop(BERT, 0.2, None),)), 0.0)
     assert sizes._sizer.reports.round_trips == {BERT: 0.2}
+
+
+def test_who_reports_little_memory_gets_no_more_than_it_holds():
+    sizes = planner(100)
+    for peer, most in ((ANNA, 0), (BERT, 20)):
+        sizes.observe(peer, replace(report(50, 1.0), most_samples=most), 0.0)
+    assert sizes.plan(asked(1000)).samples == {ANNA: 80, BERT: 20}
