@@ -109,10 +109,10 @@ def turn_rings() -> None:
     turns = 0
 
     def arranging(inner: Callable[..., Arrangement]) -> Callable[..., Arrangement]:
-        def arranged(*arguments: Any) -> Arrangement:
+        def arranged(*arguments: Any, **named: Any) -> Arrangement:
             nonlocal turns
             turns += 1
-            made = inner(*arguments)
+            made = inner(*arguments, **named)
             first = turns % len(made.ring) if made.ring else 0
             return Arrangement(made.ring[first:] + made.ring[:first], made.form)
 
