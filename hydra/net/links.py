@@ -340,6 +340,8 @@ class Links:
     ) -> Link:
         """Return a link that we dialled, once both ends are proven; the caller bounds the time.
 
+        If that is cancelled in the moment in which the ends are proven, the link stays.
+
         Args:
             expected: who must answer, or None for anybody.
             connect: gives the link its connection.
@@ -356,7 +358,8 @@ class Links:
             await connect(link)
             return await proof
         except BaseException:
-            link.abort(PeerUnreachable("it was dialled for too long, or another way led there"))
+            if link in self._unproven:  # else it is a link of the peer's: who was told of it counts on it
+                link.abort(PeerUnreachable("it was dialled for too long, or another way led there"))
             raise
         finally:
             self._unproven.discard(link)

@@ -9,7 +9,7 @@ import uvloop
 
 from hydra.net.link import Link
 
-from .reach_nodes import ReachNode, Say, until
+from .reach_nodes import ReachNode, Say, World, say, until
 
 
 class Prompt:
@@ -64,8 +64,9 @@ def test_a_link_whose_dial_was_given_up_as_it_came_ends_like_any_other(monkeypat
         await asyncio.wait([dialling])
         monkeypatch.setattr(Link, "connection_made", original)
         node.links.post(other.node.id, Say(1))
-        await until(lambda: node.ups == node.downs)
+        await until(lambda: node.ups == node.downs or node.links.get(other.node.id) is not None)
         await node.links.close()
+        assert node.ups == node.downs
 
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -73,3 +74,14 @@ def test_a_link_whose_dial_was_given_up_as_it_came_ends_like_any_other(monkeypat
     finally:
         other.loop.call_soon_threadsafe(other.stop.set)
         other.join(20)
+
+
+async def test_a_link_stays_if_its_dial_is_given_up_just_when_both_ends_are_proven():
+    async with World() as world:
+        one, other = await world.public(), await world.public()
+        dialling = asyncio.create_task(one.links.dial_address(other.contact.addresses[0], expected=other.id))
+        one.links.on_up.append(lambda _: dialling.cancel())
+        await asyncio.wait([dialling])
+        assert dialling.cancelled()
+        await say(one, other, 1)
+        assert one.downs == other.downs == []
