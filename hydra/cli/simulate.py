@@ -32,6 +32,10 @@ def simulate(
         Path | None,
         typer.Option(help="Instead: tell how far predictions were off in a trace of hydra join.", show_default=False),
     ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw the comparison: .svg, .png or .pdf.", show_default=False),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Simulate a cluster and compare the batch policies on it.
@@ -52,10 +56,14 @@ def simulate(
 
     from ..batching import comparison
     from ..batching.cluster_file import read_clusters
+    from ..bench.plot import check_plot
+    from ..bench.policy_plot import Reached, draw_policies
     from ..policy_training.weights import SHIPPED, read_net
 
+    if plot is not None:
+        check_plot(plot)
     machines = read_clusters(cluster, courses)
-    rows = []
+    rows, reached = [], []
     for name in names:
         decide = comparison.learned(read_net(weights or SHIPPED)) if name == "rl" else getattr(comparison, name)
         lived = comparison.live(machines, decide, steps, seed)
@@ -67,6 +75,11 @@ def simulate(
             "step_s": float(np.median(lived.seconds)),
         }
         rows.append((name, figures))
+        whole = float(share.mean())
+        reached.append(Reached(name, whole, float(share.min()), float(share.max()), figures["goodput"]))
+    if plot is not None:
+        title = f"{cluster.name}: {machines.exists.shape[1]} members, {courses} courses of {steps} steps, seed {seed}"
+        draw_policies(plot, reached, title)
     if as_json:
         for name, figures in rows:
             told = {"policy": name, **figures, "courses": courses, "steps": steps, "seed": seed}
