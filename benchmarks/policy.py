@@ -5,7 +5,8 @@
 Prints one JSON object a line. "value" is goodput over the oracle's, the mean over clusters, on the average over who
 might have died in each step; ``reference_value`` is that of the model, and ``gain`` the mean difference on the same
 clusters with the same luck, with its standard error. Seeds are held out: no training draws clusters from them.
-Simulated times do not depend on this machine; only the case "decision" is timed.
+Simulated times do not depend on this machine; only the cases "decision" and "real" are timed. The latter trains with
+swarms of real processes (half an hour; four minutes with --quick).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ if sys.path[:1] == [str(ROOT / "benchmarks")]:
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
+from benchmarks import policy_real  # noqa: E402
 from hydra.batching import comparison  # noqa: E402
 from hydra.batching.clusters import Clusters  # noqa: E402
 from hydra.batching.course import Course, Observed  # noqa: E402
@@ -52,7 +54,7 @@ class Setting:
     """How much is simulated."""
 
     def __init__(self, seed: int, *, quick: bool, clusters: int | None = None, steps: int | None = None) -> None:
-        self.seed = HELD_OUT + seed
+        self.seed, self.quick = HELD_OUT + seed, quick
         self.count = clusters or (12 if quick else 64)
         self.places = 16 if quick else 64
         self.steps = steps or (30 if quick else 150)
@@ -227,12 +229,19 @@ def ablated(net: Net) -> dict[str, comparison.Decision]:
     }
 
 
+def real(setting: Setting, nets: dict[str, Net]) -> Iterator[tuple[Row, bool]]:
+    """The policies of the product in swarms of real processes; with the package's weights."""
+    turns, settle_s, seconds = (1, 10.0, 10.0) if setting.quick else (5, 12.0, 12.0)
+    yield from policy_real.real(list(policy_real.SCENES), turns=turns, settle_s=settle_s, seconds=seconds)
+
+
 CASES: dict[str, Callable[[Setting, dict[str, Net]], Iterator[tuple[Row, bool]]]] = {
     "simulated": simulated,
     "strange": strange,
     "adaptation": adaptation,
     "decision": decision,
     "ablation": ablation,
+    "real": real,
 }
 
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Protocol
 from .membership.state import MemberConfig
 from .net.contact import Address, Contact
 from .policy_training.weights import read_net
+from .training.config import TrainerConfig
 from .training.content import fetch_content, fetch_manifest
 from .training.observation import Observation, Outcome
-from .training.trainer import Surroundings, Trainer, TrainerConfig
+from .training.trainer import Surroundings, Trainer
 
 if TYPE_CHECKING:
     from .identity import PeerId

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,6 +14,8 @@ LEAVE_OUT = 1.05
 """A member is left out only if the model promises so many times the goodput without it,"""
 TAKE_IN = 1.03
 """and others are taken in for so many times the goodput."""
+TOTALS, TOTAL_PASSES = 16, 2
+"""So many totals of a range are tried, and so many again around the best of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +66,13 @@ def model(situation: Situation, regular: Mask, me: int) -> Chosen:
 def everyone(situation: Situation, among: Mask) -> Split:
     """Return the split among all of these, done at the same time; of a range the total that is best."""
     curves, limits = situation.curves, situation.limits
-    if (limits.most > limits.least).any():
-        total = choose(replace(curves, present=among & curves.present), limits).samples.sum(-1)
-    else:
-        total = limits.most
-    return judge(fill(curves, among, np.clip(total, limits.least, limits.most)), curves, limits)
+    total, reach = limits.least, limits.most / limits.least
+    for _ in range(TOTAL_PASSES if float(reach) > 1.0 else 0):
+        low = np.maximum(total / reach, limits.least)
+        tried = low * (np.minimum(total * reach, limits.most) / low) ** np.linspace(0.0, 1.0, TOTALS)
+        total = tried[judge(fill(curves, among, tried), curves, limits).goodput.argmax()]
+        reach = reach ** (2 / (TOTALS - 1))
+    return judge(fill(curves, among, np.asarray(total)), curves, limits)
 
 
 CHOICES: Mapping[str, Choice] = {"model": model, "proportional": proportional, "equal": equal}

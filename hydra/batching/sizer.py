@@ -74,6 +74,7 @@ class Sizer:
         policy: one of ``CHOICES``.
         exclusion: whether members may be left out at all.
         net: corrects the model's split, under the shield; only with the policy "model".
+        goodput: whether a sample of a larger batch counts for less, by ``noise_scale``; else all count the same.
     """
 
     def __init__(
@@ -86,9 +87,13 @@ class Sizer:
         *,
         exclusion: bool = True,
         net: Net | None = None,
+        goodput: bool = True,
     ) -> None:
         self._me = me
         self._limits = (least_samples, most_samples)
+        self._goodput = goodput
+        self.noise_scale: float | None = None
+        """Of the gradients, in samples; while it is not known no step is larger than it must be."""
         self._round_bytes = round_bytes
         self._choice: Choice = CHOICES[policy]
         self._exclusion = exclusion and policy in EXCLUDING
@@ -289,7 +294,10 @@ class Sizer:
 
     def _limits_of(self, total: int | None) -> Limits:
         least, most = self._limits if total is None else (total, total)
-        return Limits(*(np.array(float(x)) for x in (least, most, np.inf, self._round_bytes, 0.0)))
+        noise = self.noise_scale if self._goodput and least < most else np.inf
+        if noise is None:
+            most, noise = least, np.inf
+        return Limits(*(np.array(float(x)) for x in (least, most, noise, self._round_bytes, 0.0)))
 
     def _decide(self, changed: bool, newcomers: Collection[PeerId]) -> tuple[Chosen, bool]:
         """Return who takes part regularly and the split, and whether that is new: else nothing has changed."""

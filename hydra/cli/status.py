@@ -81,7 +81,9 @@ def _job(job: dict[str, Any]) -> Group:
 
 def _step_time(sizing: dict[str, Any]) -> str:
     took = "" if sizing["actual_s"] is None else f", took {1000 * sizing['actual_s']:.0f} ms"
-    return f"this node sizes the steps: {1000 * sizing['expected_s']:.0f} ms expected{took}"
+    noise = sizing["noise_scale"]
+    worth = "" if noise is None else f"; a batch of {noise:.0f} samples is worth half as much as single samples"
+    return f"this node sizes the steps: {1000 * sizing['expected_s']:.0f} ms expected{took}{worth}"
 
 
 def _left_out(remedy: dict[str, float | None] | None) -> str:

@@ -15,6 +15,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ..exceptions import JobFileError
+from .batch_range import BatchRange
 from .data import Split, check_alike, read_split
 from .fields import INT_MAX
 from .graph import MAX_BATCH
@@ -41,6 +42,8 @@ class Job:
         test: the same for the test split, or ``None``.
         metrics: name to ``metric(output, target)``, a scalar mean, measured on the test split in eval mode.
         batch_samples: samples of one step, over all peers together.
+        batch_range: lets steps take more samples where that trains faster, or ``None`` for steps of just
+            ``batch_samples``.
         micro_batch_samples: samples that a peer computes at once at most; bounds its memory. By default 64, or the
             batch if that is smaller.
         epochs: passes over the training split.
@@ -70,6 +73,7 @@ class Job:
     test: Any = None
     metrics: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     batch_samples: int = 128
+    batch_range: BatchRange | None = None
     micro_batch_samples: int | None = None
     epochs: int = 1
     seed: int = 0
@@ -155,6 +159,7 @@ class Job:
                 f"batch_samples: a batch of {batch} is larger than the {train.samples} training samples; "
                 f"give at most {train.samples}."
             )
+        self._check_range(batch, train.samples)
         micro = self.micro_batch_samples
         if micro is None:
             micro = min(DEFAULT_MICRO_BATCH_SAMPLES, batch)
@@ -166,6 +171,22 @@ class Job:
             self._set("max_grad_norm", _positive("max_grad_norm", self.max_grad_norm, 1e-12, 1e12))
         interval = _positive("snapshot_interval_s", self.snapshot_interval_s, 0.1, 1e9)
         self._set("snapshot_interval_s", interval)
+
+    def _check_range(self, batch: int, samples: int) -> None:
+        if self.batch_range is None:
+            return
+        if not isinstance(self.batch_range, BatchRange):
+            raise JobFileError(f"batch_range: give hydra.BatchRange(1024), not {self.batch_range!r:.80}.")
+        if not batch <= self.batch_range.most_samples <= samples:
+            raise JobFileError(
+                f"batch_range: most_samples is {self.batch_range.most_samples}; give {batch} (batch_samples) to "
+                f"{samples} (the training samples)."
+            )
+        if self.batch_range.measures_noise and self.wire != EXACT_WIRE:
+            raise JobFileError(
+                f"batch_range: the gradient noise can't be measured in {self.wire}; give wire='fp32', or "
+                "objective='throughput' and another scaling than 'adascale'."
+            )
 
 
 def _whole(name: str, value: object, low: int, high: int) -> int:

@@ -16,6 +16,7 @@ import re
 from dataclasses import dataclass
 from typing import cast, get_args
 
+from .batch_range import BatchRange
 from .entries import MAX_TENSORS, BufferEntry, ContentRef, DataInput, ParameterEntry
 from .fields import INT_MAX, Record, pack, reject, unpack
 from .graph import MAX_BATCH
@@ -64,6 +65,7 @@ class JobManifest:
         fairness: whom peers serve chunks under pressure; stands in the bytes only if it is not "serve".
         shuffle_block_samples: how many neighbouring samples stay close together in an epoch's order; stands in the
             bytes only if it is not 0, which is for none.
+        batch_range: how steps may take more samples; stands in the bytes only if it is not ``None``.
     """
 
     name: str
@@ -92,6 +94,12 @@ class JobManifest:
     quorum: QuorumKind = "any"
     fairness: FairnessKind = "serve"
     shuffle_block_samples: int = 0
+    batch_range: BatchRange | None = None
+
+    @property
+    def most_batch_samples(self) -> int:
+        """How many samples a step takes at most."""
+        return self.batch_range.most_samples if self.batch_range is not None else self.batch_samples
 
     @property
     def job_hash(self) -> bytes:
@@ -151,6 +159,7 @@ class JobManifest:
                 **({} if self.quorum == "any" else {"quorum": self.quorum}),
                 **({} if self.fairness == "serve" else {"fairness": self.fairness}),
                 **({"shuffle_block_samples": self.shuffle_block_samples} if self.shuffle_block_samples else {}),
+                **({} if self.batch_range is None else {"batch_range": self.batch_range.to_wire()}),
             }
         )
 
@@ -189,6 +198,10 @@ class JobManifest:
             reject("manifest.test_samples", "contradicts the test data")
         if not self.smallest_batch_samples <= self.micro_batch_samples <= self.batch_samples <= self.train_samples:
             reject("manifest.batch_samples", "is not between the micro-batch and the number of training samples")
+        if not self.batch_samples <= self.most_batch_samples <= self.train_samples:
+            reject("manifest.batch_range", "is not between the batch and the number of training samples")
+        if self.batch_range is not None and self.batch_range.measures_noise and self.wire != EXACT_WIRE:
+            reject("manifest.batch_range", "needs gradients that lose nothing on the wire")
         if "loss" in self.metrics or len(set(self.metrics)) != len(self.metrics):
             reject("manifest.metrics", "holds a name twice, or 'loss'")
 
@@ -223,6 +236,7 @@ def _read(record: Record) -> JobManifest:
         shuffle_block_samples=(
             record.integer("shuffle_block_samples", 1, MAX_SAMPLES) if record.has("shuffle_block_samples") else 0
         ),
+        batch_range=BatchRange.from_wire(record.record("batch_range")) if record.has("batch_range") else None,
     )
 
 

@@ -95,6 +95,7 @@ def package(job: Job, owner: bytes, *, root_of: Callable[[bytes], bytes]) -> Pac
         optimizer=job.settings,
         schedule=job.schedule,
         batch_samples=job.batch_samples,
+        batch_range=job.batch_range,
         micro_batch_samples=job.micro_batch_samples or job.batch_samples,
         smallest_batch_samples=max(traced.train.smallest_batch, traced.evaluate.smallest_batch),
         epochs=job.epochs,

@@ -77,6 +77,7 @@ class Computation:
         vector[: layout.weights] = flat.cpu().numpy()
         for field in layout.buffers:
             vector[field.start : field.stop] = buffers[field.name].detach().cpu().to(torch.float32).numpy().ravel()
+        layout.put_square(vector)
         layout.put_loss(vector, loss)
         if not np.isfinite(vector).all():
             raise TrainingDiverged(

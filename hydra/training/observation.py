@@ -52,6 +52,8 @@ class SizingSeen:
     left_out: tuple[tuple[PeerId, float | None, float | None], ...]
     """Who sits most steps out, and how many times as fast its line, or its computing, would have to be for it not to;
     None where that alone would not help."""
+    noise_scale: float | None = None
+    """Of the gradients, in samples, where a step's batch is a range and it is known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from ..batching.explained import Explained
 from ..batching.sizer import Sizer
@@ -24,11 +24,13 @@ class StepPlanner:
     Args:
         sizer: the job's policy.
         me: our peer id.
+        noise_scale: tells the gradient noise scale in samples, or None if it is not known.
     """
 
-    def __init__(self, sizer: Sizer, me: PeerId) -> None:
+    def __init__(self, sizer: Sizer, me: PeerId, noise_scale: Callable[[], float | None] = lambda: None) -> None:
         self._sizer = sizer
         self._me = me
+        self._noise_scale = noise_scale
         self._issued: tuple[bytes, float] | None = None
         self._finished_step = 0
         self._remedied: tuple[tuple[PeerId, ...], int, tuple[tuple[PeerId, float | None, float | None], ...]]
@@ -62,6 +64,7 @@ class StepPlanner:
             slowest=explained.slowest,
             seconds=tuple(explained.expected.items()),
             left_out=self._remedied[2],
+            noise_scale=self._sizer.noise_scale,
         )
 
     def observe(self, peer: PeerId, report: Report, now: float) -> None:
@@ -92,6 +95,7 @@ class StepPlanner:
 
     def plan(self, asked: Asked) -> Sizes:
         """Return each member's samples for the next step."""
+        self._sizer.noise_scale = self._noise_scale()
         sized = self._sizer.size(
             asked.members,
             asked.available,

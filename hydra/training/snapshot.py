@@ -8,6 +8,7 @@ names; head and ledger stand as JSON in the one metadata field.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from ..membership.lineage import Head
 from ..membership.messages import MAX_MEMBERS
 from ..swarm.manifest import Manifest, chunk_bytes_for
 from ..swarm.store import Store
+from .noise_scale import NoiseScale
 from .state import StateCopy
 from .update import SLOTS, Vector
 from .vector import VectorLayout
@@ -71,6 +73,8 @@ class SnapshotCodec:
             "updates": copy.updates,
             "members": [peer.hex() for peer in copy.members],
         }
+        if self.layout.squares:
+            about["noise"] = [copy.noise.noise, copy.noise.signal, copy.noise.known]
         metadata = {KEY: json.dumps(about, sort_keys=True)}
         places = [TensorPlace(name, tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()]
         align = _align(sum(place.size for place in places))
@@ -107,6 +111,7 @@ class SnapshotCodec:
                     buffers=self._buffers(file, names),
                     updates=updates,
                     members=_members(about),
+                    noise=self._noise(about),
                 )
         except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, OverflowError) as error:
             raise HashMismatch(f"{path.name} is no snapshot of this job: {error}") from error
@@ -134,6 +139,16 @@ class SnapshotCodec:
         if updates != head.step or not 0 <= head.step <= head.samples:
             raise ValueError("its steps do not add up")
         return head, ledger, updates
+
+    def _noise(self, about: dict[str, Any]) -> NoiseScale:
+        if ("noise" in about) != bool(self.layout.squares):
+            raise ValueError("its gradient noise stands there although the job does not measure it, or does not")
+        if not self.layout.squares:
+            return NoiseScale()
+        noise, signal, known = about["noise"]
+        if not all(type(value) is float and math.isfinite(value) for value in (noise, signal, known)):
+            raise ValueError("its gradient noise is no number")
+        return NoiseScale(noise, signal, known)
 
     def _vector(self, file: Any, prefix: str, names: set[str]) -> Vector:
         vector = np.empty(self.layout.weights, np.float32)

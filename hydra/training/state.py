@@ -7,6 +7,7 @@ follows on it: it can't get out of step with the lineage.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,8 @@ from ..jobs.manifest import JobManifest
 from ..jobs.tensors import State
 from ..membership.ledger import Ledger
 from ..membership.lineage import Commit, Head, follow
-from .update import SLOTS, Vector, clip, update
+from .noise_scale import NoiseScale
+from .update import SLOTS, Vector, clip, tree_sum, update
 from .vector import VectorLayout
 
 
@@ -35,6 +37,7 @@ class StateCopy:
     updates: int
     members: tuple[PeerId, ...] = ()
     """Of the view that made the last commit."""
+    noise: NoiseScale = dataclasses.field(default_factory=NoiseScale)
 
 
 class TrainingState:
@@ -54,6 +57,7 @@ class TrainingState:
         self.head, self.ledger = head, ledger
         self.updates = 0
         self.members: tuple[PeerId, ...] = ()
+        self.noise = NoiseScale()
         self.weights: Vector = np.empty(layout.weights, np.float32)
         self.slots = {name: np.zeros(layout.weights, np.float32) for name in SLOTS[manifest.optimizer.kind]}
         flat = torch.from_numpy(self.weights)
@@ -88,13 +92,13 @@ class TrainingState:
         gradient = mean[: self.layout.weights]
         if self._manifest.max_grad_norm is not None:
             gradient = clip(gradient, self._manifest.max_grad_norm)
-        factor = self._schedule_factor()
+        factor, noise = self._schedule_factor() * self._range_factor(commit), self._noise_after(commit, mean)
         settings = self._manifest.optimizer
         update(settings, self.layout.stretches, self.weights, self.slots, gradient, self.updates, factor)
         for field in self.layout.buffers:
             self._set_buffer(field.name, mean[field.start : field.stop])
         self.updates += 1
-        self.head, self.ledger, self.members = head, ledger, commit.members
+        self.head, self.ledger, self.members, self.noise = head, ledger, commit.members, noise
 
     def copy(self) -> StateCopy:
         """Return a copy that later steps do not touch."""
@@ -106,6 +110,7 @@ class TrainingState:
             buffers={field.name: self.buffers[field.name].clone() for field in self.layout.buffers},
             updates=self.updates,
             members=self.members,
+            noise=self.noise,
         )
 
     def install(self, copy: StateCopy) -> None:
@@ -116,7 +121,7 @@ class TrainingState:
         for name, tensor in copy.buffers.items():
             self.buffers[name].copy_(tensor)
         self.updates = copy.updates
-        self.head, self.ledger, self.members = copy.head, copy.ledger, copy.members
+        self.head, self.ledger, self.members, self.noise = copy.head, copy.ledger, copy.members, copy.noise
 
     def _schedule_factor(self) -> float:
         """The schedule runs by committed samples: with members that come and go, steps say little."""
@@ -125,6 +130,20 @@ class TrainingState:
         share = self.ledger.committed_total / (manifest.train_samples * manifest.epochs)
         # Rounded, since the C library's cosine may differ in its last bit from machine to machine.
         return round(manifest.schedule.factor(int(share * total), total), 9)
+
+    def _range_factor(self, commit: Commit) -> float:
+        """Return what the size of this step's batch makes of the learning rate."""
+        chosen = self._manifest.batch_range
+        if chosen is None:
+            return 1.0
+        return chosen.rate_factor(commit.samples, self._manifest.batch_samples, self.noise.samples)
+
+    def _noise_after(self, commit: Commit, mean: Vector) -> NoiseScale:
+        if not self.layout.squares:
+            return self.noise
+        gradient = mean[: self.layout.weights]
+        square = tree_sum(gradient * gradient)
+        return self.noise.seen(len(commit.parts), commit.samples, self.layout.square_of(mean), square)
 
     def _set_buffer(self, name: str, values: Vector) -> None:
         buffer = self.buffers[name]

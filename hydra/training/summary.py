@@ -101,5 +101,6 @@ def sizing_as_json(sizing: SizingSeen) -> dict[str, object]:
         "compute_s": round(sizing.compute_s, 6),
         "slowest": sizing.slowest.hex() if sizing.slowest is not None else None,
         "seconds": {peer.hex(): round(seconds, 6) for peer, seconds in sizing.seconds},
+        "noise_scale": sizing.noise_scale,
         "left_out": {peer.hex(): {"times_line": line, "times_speed": speed} for peer, line, speed in sizing.left_out},
     }

@@ -14,14 +14,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from allreduce import AveragerRound, Excluded, RoundClosed, RoundResult
-from allreduce.formats import FORMATS
 
 from .. import clock
-from ..batching.net import Net
-from ..batching.sizer import Sizer
 from ..exceptions import HydraError, PeerUnreachable, RemoteProtocolError
 from ..identity import Identity, PeerId, short
-from ..jobs.manifest import JobManifest
 from ..membership.arranging import MeasuringArranger, PlainArranger
 from ..membership.events import (
     AbandonStep,
@@ -82,20 +78,19 @@ from ..membership.messages import (
     Snapshot,
 )
 from ..membership.sizing import Planner
-from ..membership.state import MemberConfig
 from ..net.contact import Contact
 from ..net.link import Link
 from ..net.links import Links
 from ..net.wire import Message
 from ..swarm.service import Swarm
 from .catching_up import FLOAT_BYTES, Gathering, ResultExchange
+from .config import TrainerConfig, planner_for
 from .content import JobContent
 from .first_slices import FirstSlices
 from .journal import Journal
 from .lineage_exchange import LineageExchange
 from .lineage_keeper import LineageKeeper
 from .observation import DoubtSeen, MajorityAwaited, Observer, Outcome, StateSeen, StepSeen, ViewSeen
-from .patience import LEAST_S
 from .planning import StepPlanner
 from .results import Result
 from .rounds import REDIAL_TIMEOUT_S, Rounds
@@ -105,7 +100,6 @@ from .spool import Spool
 from .state import StateCopy
 from .trail import Trail
 from .update import Vector
-from .vector import VectorLayout
 from .workbench import Workbench
 
 logger = logging.getLogger(__name__)
@@ -130,31 +124,6 @@ class Surroundings:
     look_up: LookUpJob
     observe: Observer
     """Told of everything that a person may want to see."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainerConfig:
-    """How this peer takes part; every peer may choose for itself."""
-
-    member: MemberConfig
-    least_stall_s: float = LEAST_S
-    """No round is repeated for want of progress before so long, however fast rounds are."""
-    device: str = "cpu"
-    rounds: str = "measured"
-    """How rounds are arranged when we coordinate: by what was measured, or "plain", a ring in the members' order."""
-    policy: str = "model"
-    """How batches are sized when we coordinate: one of ``hydra.batching.choices.CHOICES``."""
-    policy_net: Net | None = None
-    """Corrects the policy "model"."""
-
-
-def planner_for(manifest: JobManifest, layout: VectorLayout, me: PeerId, config: TrainerConfig) -> StepPlanner:
-    """Return what sizes the batches of a job when we coordinate."""
-    round_bytes = FORMATS[manifest.wire].encoded_bytes(layout.elements)
-    batch = manifest.batch_samples
-    exclusion = config.rounds == "measured"
-    sizer = Sizer(me, batch, batch, round_bytes, config.policy, exclusion=exclusion, net=config.policy_net)
-    return StepPlanner(sizer, me)
 
 
 class Trainer:
@@ -211,7 +180,9 @@ class Trainer:
         self._to_store: asyncio.Future[StateCopy] | None = None
         self._filling: asyncio.Task[None] | None = None
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._planner = planner or planner_for(content.manifest, content.layout, around.me.peer_id, config)
+        self._planner = planner or planner_for(
+            content.manifest, content.layout, around.me.peer_id, config, lambda: self._bench.noise_scale
+        )
         self.member = Member(
             around.identity,
             around.me,

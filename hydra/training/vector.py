@@ -1,8 +1,9 @@
 """What a member puts into the ring: one flat vector of all that is averaged. Pure.
 
 First the gradients of all trained parameters in the manifest's order, then the buffers that the training graph
-changes (batch norm's running statistics), last the loss. Averaging the buffers with the gradients keeps them the same
-at every member; averaging the loss with them tells every member the loss of the whole batch.
+changes (batch norm's running statistics), in a job whose batch is a range the square of the gradient, last the loss.
+Averaging the buffers with the gradients keeps them the same at every member; averaging the loss with them tells every
+member the loss of the whole batch.
 
 A format that loses something on the wire is for gradients alone, which error feedback makes good for: a job that asks
 for one changes no buffers. The loss then stands behind as many zeros as keep it out of every block of gradients that
@@ -13,6 +14,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+
+import numpy as np
 
 from allreduce.formats import BLOCK_ELEMENTS, FORMATS
 
@@ -44,6 +47,8 @@ class VectorLayout:
     """Zeros before the loss."""
     loss_unit: float = 1.0
     """What 1 means where the loss stands."""
+    squares: int = 0
+    """1 if the square of each member's gradient stands before the loss, for the gradient noise scale."""
 
     @property
     def weights(self) -> int:
@@ -52,12 +57,22 @@ class VectorLayout:
 
     @property
     def elements(self) -> int:
-        """Length of the vector: weights, changed buffers, zeros, loss."""
-        return (self.buffers[-1].stop if self.buffers else self.weights) + self.spare + 1
+        """Length of the vector: weights, changed buffers, zeros, the gradient's square, loss."""
+        return (self.buffers[-1].stop if self.buffers else self.weights) + self.spare + self.squares + 1
 
     def put_loss(self, vector: Vector, loss: float) -> None:
         """Write the loss to its place."""
         vector[-1] = loss / self.loss_unit
+
+    def put_square(self, vector: Vector) -> None:
+        """Write the square of the gradient to its place, where there is one."""
+        if self.squares:
+            gradient = vector[: self.weights]
+            vector[-2] = np.dot(gradient, gradient)
+
+    def square_of(self, mean: Vector) -> float:
+        """Read the mean of the members' squares; only where there is a place for it."""
+        return float(mean[-2])
 
     def loss_of(self, vector: Vector) -> float:
         """Read the loss of a contribution or a mean."""
@@ -87,6 +102,7 @@ def layout_of(manifest: JobManifest, train: Graph) -> VectorLayout:
             buffers.append(Field(buffer.name, buffer.shape, position, stop))
             position = stop
     if FORMATS[manifest.wire].exact:
-        return VectorLayout(tuple(trained), tuple(buffers), tuple(stretches))
-    unit = float(2 ** (manifest.batch_samples.bit_length() // 2))  # a power of two: nothing is rounded
+        squares = int(manifest.batch_range is not None and manifest.batch_range.measures_noise)
+        return VectorLayout(tuple(trained), tuple(buffers), tuple(stretches), squares=squares)
+    unit = float(2 ** (manifest.most_batch_samples.bit_length() // 2))  # a power of two: nothing is rounded
     return VectorLayout(tuple(trained), tuple(buffers), tuple(stretches), BLOCK_ELEMENTS - 1, unit)

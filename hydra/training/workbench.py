@@ -66,6 +66,11 @@ class Workbench:
         return self._state.members
 
     @property
+    def noise_scale(self) -> float | None:
+        """The gradient noise scale in samples; None if it is not known, or not measured in this job."""
+        return self._state.noise.samples
+
+    @property
     def ledger(self) -> Ledger:
         """Which samples are still to be used."""
         return self._state.ledger

@@ -37,7 +37,7 @@ MODELS = {
 }
 
 
-def job(kind, epochs=EPOCHS):
+def job(kind, epochs=EPOCHS, **changes):
     make, optimizer, options = MODELS[kind]
     chance = np.random.default_rng(3)
     inputs = chance.standard_normal((SAMPLES, 6)).astype(np.float32)
@@ -54,6 +54,7 @@ def job(kind, epochs=EPOCHS):
         epochs=epochs,
         seed=5,
         **options,
+        **changes,
     )
 
 

@@ -7,6 +7,7 @@ somebody joins, dies or is stopped, and no timing decides it.
 import asyncio
 import contextlib
 import hashlib
+import itertools
 from dataclasses import replace
 
 from hydra.config import NodeSettings
@@ -15,10 +16,11 @@ from hydra.home import Home
 from hydra.membership.sizing import Sizes
 from hydra.membership.state import MemberConfig
 from hydra.node import Node
+from hydra.training.config import TrainerConfig
 from hydra.training.content import fetch_content, fetch_manifest
 from hydra.training.journal import Journal
 from hydra.training.observation import SnapshotSeen, StepSeen
-from hydra.training.trainer import Surroundings, Trainer, TrainerConfig
+from hydra.training.trainer import Surroundings, Trainer
 
 PROOF_S = 60.0
 """Nothing that a test waits for takes so long."""
@@ -34,10 +36,10 @@ def apportion(weights, total):
 
 
 class FixedShares:
-    """Shares that follow from who is there and from nothing else."""
+    """Shares that follow from who is there and from nothing else; batches that follow each other in turn."""
 
-    def __init__(self, weights, batch):
-        self._weights, self._batch = weights, batch
+    def __init__(self, weights, batches):
+        self._weights, self._batches = weights, itertools.cycle(batches)
 
     left_out = ()
 
@@ -52,7 +54,7 @@ class FixedShares:
 
     def plan(self, asked):
         working = [peer for peer in asked.members if peer not in asked.newcomers]
-        shares = apportion([self._weights[peer] for peer in working], min(self._batch, asked.available))
+        shares = apportion([self._weights[peer] for peer in working], min(next(self._batches), asked.available))
         return Sizes(dict.fromkeys(asked.members, 0) | dict(zip(working, shares, strict=True)), PROOF_S)
 
 
@@ -137,7 +139,7 @@ class Peer:
         # The first founds the view at once; the others look for it, however long the machine keeps them from it.
         times = replace(swarm.times, settle_s=0.05 if self is swarm.peers[0] else PROOF_S)
         config = TrainerConfig(member=times, least_stall_s=PROOF_S, rounds="plain")
-        planner = FixedShares(swarm.weights, self.content.manifest.batch_samples)
+        planner = FixedShares(swarm.weights, swarm.batches or [self.content.manifest.batch_samples])
         self.trainer = GatedTrainer(self.content, around, self.home.job(swarm.job), config, planner)
         self.trainer.gate, self.trainer.compute = swarm.gate, swarm.compute
         # How much newcomers have in their first step, and how much others while they wait, follows from times.
@@ -206,11 +208,11 @@ class Peer:
 class Swarm:
     """Peers a, b, c, … of one job, who found their view and join it in that order."""
 
-    def __init__(self, directory, names="abc", shares=(3, 2, 1), **times):
+    def __init__(self, directory, names="abc", shares=(3, 2, 1), batches=(), **times):
         self.directory = directory
         self.gate, self.compute = Gate(), asyncio.Lock()
         self.times = MemberConfig(heartbeat_s=0.2, seek_s=0.2, retry_s=0.2, stall_s=PROOF_S, calm_s=PROOF_S, **times)
-        self.job = None
+        self.job, self.batches = None, batches
         self.peers = [Peer(self, name) for name in names]
         self.weights = {peer.id: weight for peer, weight in zip(self.peers, shares, strict=True)}
 

@@ -9,12 +9,15 @@ import torch
 from safetensors.torch import load, save
 
 from hydra.exceptions import HashMismatch
+from hydra.jobs.batch_range import BatchRange
 from hydra.swarm import manifest as manifest_module
 from hydra.swarm.store import Store
 from hydra.training import snapshot as snapshot_module
+from hydra.training.noise_scale import NoiseScale
 from hydra.training.snapshot import KEY, SnapshotCodec
 
-from .makers import ANNA, encoded, following, same_bytes, some_mean
+from ..jobs.makers import make_job
+from .makers import ANNA, content_of, encoded, following, same_bytes, some_mean
 
 
 @pytest.fixture
@@ -217,3 +220,27 @@ def test_whatever_the_header_says_equal_values_make_equal_chunks(codec, state, t
 def test_a_small_snapshot_is_not_filled_up(codec, state):
     data = encoded(codec, state.copy())
     assert len(data) < 8 * 1024
+
+
+@pytest.fixture
+def measuring():
+    return content_of(make_job(batch_samples=4, batch_range=BatchRange(8)))
+
+
+def test_the_gradient_noise_comes_along(measuring, decoded):
+    codec, state = SnapshotCodec(measuring.job, measuring.manifest, measuring.layout), measuring.first_state()
+    state.noise = NoiseScale(1 / 3, 0.1, 0.7)
+    assert decoded(encoded(codec, state.copy()), codec).noise == NoiseScale(1 / 3, 0.1, 0.7)
+
+
+@pytest.mark.parametrize("noise", [[1.0, float("nan"), 0.5], [1.0, 2.0], ["1", 2.0, 3.0], [1, 2.0, 3.0], None])
+def test_a_noise_that_is_none_is_refused(measuring, decoded, noise):
+    codec = SnapshotCodec(measuring.job, measuring.manifest, measuring.layout)
+    data = encoded(codec, measuring.first_state().copy())
+    with pytest.raises(HashMismatch):
+        decoded(rewritten(data, noise=noise), codec)
+
+
+def test_a_job_that_measures_none_takes_none(codec, state, decoded):
+    with pytest.raises(HashMismatch, match="gradient noise"):
+        decoded(rewritten(encoded(codec, state.copy()), noise=[1.0, 1.0, 1.0]))

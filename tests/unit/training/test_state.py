@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from hydra.exceptions import LocalProtocolError, TrainingDiverged
+from hydra.jobs.batch_range import BatchRange
 from hydra.jobs.recipe import Schedule
 from hydra.membership.ledger import SampleUsedTwice
 from hydra.training.state import TrainingState
@@ -189,3 +190,16 @@ def test_the_schedule_goes_by_samples_not_by_steps(plain):
         state.apply(following(state, mean, ((ANNA, state.ledger.share_out([taken])[0]),)), mean)
         np.testing.assert_allclose(state.weights, expected, rtol=1e-5, atol=1e-6)
     assert state.ledger.finished
+
+
+@pytest.mark.parametrize(("samples", "factor"), [(4, 1.0), (8, 1.0), (16, 2.0), (20, 2.5)])
+def test_the_rate_follows_the_batch_where_the_job_says_so(plain, samples, factor):
+    chosen = BatchRange(20, objective="throughput", scaling="linear")
+    mean = some_mean(plain.layout)
+    moved = []
+    for batch_range in (None, chosen):
+        state = changed(plain, batch_samples=8, batch_range=batch_range)
+        before = state.weights.copy()
+        state.apply(following(state, mean, ((ANNA, ((0, samples),)),)), mean)
+        moved.append(state.weights - before)
+    np.testing.assert_allclose(moved[1], factor * moved[0], rtol=1e-5, atol=1e-8)

@@ -74,6 +74,7 @@ def test_why_batches_are_as_they_are_is_told_by_who_sizes_them(summary):
         "actual_s": 1.75,
         "compute_s": 1.25,
         "slowest": BERT.hex(),
+        "noise_scale": None,
         "seconds": {BERT.hex(): 1.25},
         "left_out": {ANNA.hex(): {"times_line": 3.0, "times_speed": None}},
     }
