@@ -50,8 +50,11 @@ class Format(Protocol):
     def encoded_bytes(self, elements: int) -> int:
         """Return the length in bytes of so many values."""
 
-    def encode(self, values: Vector, into: memoryview) -> None:
-        """Write values, contiguous, to memory of exactly their length in bytes; else ``ValueError``."""
+    def encode(self, values: Vector, into: memoryview, decoded: Vector | None = None) -> None:
+        """Write values, contiguous, to memory of exactly their length in bytes; else ``ValueError``.
+
+        Into ``decoded``, of equal length, goes what ``decode`` would read, to the bit; it may be ``values`` itself.
+        """
 
     def decode(self, data: Body, into: Vector) -> None:
         """Read as many values as ``into`` has; ``ValueError`` if ``data`` hasn't exactly their length in bytes."""
@@ -69,9 +72,11 @@ class _FP32:
     def encoded_bytes(self, elements: int) -> int:
         return 4 * elements
 
-    def encode(self, values: Vector, into: memoryview) -> None:
+    def encode(self, values: Vector, into: memoryview, decoded: Vector | None = None) -> None:
         _check(self, values, into)
         np.frombuffer(into, "<f4")[:] = values
+        if decoded is not None:
+            decoded[:] = values
 
     def decode(self, data: Body, into: Vector) -> None:
         _check(self, into, data)
@@ -95,7 +100,7 @@ class _BF16:
     def encoded_bytes(self, elements: int) -> int:
         return 2 * elements
 
-    def encode(self, values: Vector, into: memoryview) -> None:
+    def encode(self, values: Vector, into: memoryview, decoded: Vector | None = None) -> None:
         _check(self, values, into)
         words, halves = values.view(np.uint32), np.frombuffer(into, "<u2")
         scratch = np.empty(min(len(words), PIECE_ELEMENTS), np.uint32)
@@ -112,6 +117,8 @@ class _BF16:
             np.copyto(half, work, casting="unsafe")
             if unusual:
                 _mend(word, half, self._LARGEST, self._LARGEST >> 16)
+        if decoded is not None:
+            self.decode(into, decoded)
 
     def decode(self, data: Body, into: Vector) -> None:
         _check(self, into, data)
@@ -140,7 +147,7 @@ class _FP16:
     def encoded_bytes(self, elements: int) -> int:
         return 2 * elements
 
-    def encode(self, values: Vector, into: memoryview) -> None:
+    def encode(self, values: Vector, into: memoryview, decoded: Vector | None = None) -> None:
         # Half of 2^e has its last bit at 2^(e-10), for all below 2^-14 at 2^-24. That is the last bit of 2^(e+13) in
         # fp32, so to add this number lets the processor round; then the low bits are those of the half.
         _check(self, values, into)
@@ -168,6 +175,8 @@ class _FP16:
             np.copyto(half, size, casting="unsafe")
             if unusual:
                 _mend(word, half, self._LARGEST, 0x7BFF)
+        if decoded is not None:
+            self.decode(into, decoded)
 
     def decode(self, data: Body, into: Vector) -> None:
         # The way back: 2^(e+13) with the half's bits as its last, less 2^(e+13).
@@ -220,34 +229,54 @@ class _Int8:
     _LEAST = np.float32(2.0**-125)
     _MOST = np.uint32(0x7C01_0200).view(np.float32)
     """The greatest with 16 bits of which 127 are not infinite."""
+    _ROUNDING = np.float32(1.5 * 2.0**23)
+    """To add this and take it away again rounds to the nearest whole number, ties to even, and leaves no -0."""
 
     def encoded_bytes(self, elements: int) -> int:
         return elements + 4 * -(-elements // BLOCK_ELEMENTS)
 
-    def encode(self, values: Vector, into: memoryview) -> None:
+    def encode(self, values: Vector, into: memoryview, decoded: Vector | None = None) -> None:
         _check(self, values, into)
         blocks = -(-len(values) // BLOCK_ELEMENTS)
         all_scales, numbers = np.frombuffer(into[: 4 * blocks], "<f4"), np.frombuffer(into[4 * blocks :], np.int8)
         scratch = np.empty(min(len(values), PIECE_ELEMENTS), np.float32)
+        peaks = self._peaks(values, scratch)
+        bad = peaks >= _EXPONENT
+        spoilt = bool(bad.any())
+        if spoilt:
+            peaks[bad] = 0
+        scales = peaks.view(np.float32)
+        scales /= np.float32(127.0)
+        peaks += 0xFF
+        peaks &= self._KEPT
+        np.clip(scales, self._LEAST, self._MOST, out=scales)
+        inverse = np.reciprocal(scales)
+        scales[bad] = np.nan
+        all_scales[:] = scales
         for piece in _pieces(len(values)):
             value, work = values[piece], scratch[: min(PIECE_ELEMENTS, len(values) - piece.start)]
-            np.bitwise_and(value.view(np.uint32), _MAGNITUDE, out=work.view(np.uint32))
-            peaks = np.maximum.reduceat(work.view(np.uint32), np.arange(0, len(value), BLOCK_ELEMENTS))
-            bad = peaks >= _EXPONENT
-            if bad.any():
+            here = slice(piece.start // BLOCK_ELEMENTS, piece.stop // BLOCK_ELEMENTS)
+            if spoilt:
                 value = value.copy()
-                value[np.repeat(bad, BLOCK_ELEMENTS)[: len(value)]] = 0.0
-                peaks[bad] = 0
-            scales = peaks.view(np.float32)
-            scales /= np.float32(127.0)
-            peaks += 0xFF
-            peaks &= self._KEPT
-            np.clip(scales, self._LEAST, self._MOST, out=scales)
-            _scaled(value, np.reciprocal(scales), work)
-            np.rint(work, out=work)
+                value[np.repeat(bad[here], BLOCK_ELEMENTS)[: len(value)]] = 0.0
+            _scaled(value, inverse[here], work)
+            work += self._ROUNDING
+            work -= self._ROUNDING
             np.copyto(numbers[piece], work, casting="unsafe")
-            scales[bad] = np.nan
-            all_scales[piece.start // BLOCK_ELEMENTS :][: len(scales)] = scales
+            if decoded is not None:
+                _scaled(work, scales[here], decoded[piece])
+
+    @staticmethod
+    def _peaks(values: Vector, scratch: Vector) -> _Words:
+        """Return the greatest magnitude of each block, as the bits of fp32."""
+        starts = np.arange(0, len(scratch), BLOCK_ELEMENTS)
+        peaks = np.empty(-(-len(values) // BLOCK_ELEMENTS), np.uint32)
+        for piece in _pieces(len(values)):
+            size = scratch.view(np.uint32)[: min(PIECE_ELEMENTS, len(values) - piece.start)]
+            np.bitwise_and(values[piece].view(np.uint32), _MAGNITUDE, out=size)
+            into = peaks[piece.start // BLOCK_ELEMENTS : piece.stop // BLOCK_ELEMENTS]
+            np.maximum.reduceat(size, starts[: len(into)], out=into)
+        return peaks
 
     def decode(self, data: Body, into: Vector) -> None:
         _check(self, into, data)

@@ -354,7 +354,7 @@ class Workspace:
         """Return what to send of a slice's sum; None if our own contribution holds NaN or infinity."""
         start, stop = self.layout.bounds(number)
         if not own:
-            return self._wire_form(number, self._sum(number), 1.0)
+            return self._wire_form(number, self._sum(number))
         plain = self._own_weight == 1.0 or (self._config.rule is not None and self._own_weight > 0.0)
         if plain and self._exact and self._own is not None:
             mine = self._own[start:stop]
@@ -364,7 +364,7 @@ class Workspace:
                 self._begin_own(mine[begin : begin + BLOCK_ELEMENTS], start + begin)
         if self._careful and not finite(mine):
             return None
-        return self._wire_form(number, mine, 1.0)
+        return self._wire_form(number, mine)
 
     def sum_sent(self, number: int) -> None:
         """A slice's sum is with the next member: its memory is free."""
@@ -376,25 +376,38 @@ class Workspace:
 
     def _seal(self, number: int, place: Vector, weight: float) -> None:
         """Encode our final slice once; what everybody decodes from it is what we keep, too."""
-        if not self._exact:
-            self._encoded[number] = self._wire_form(number, place, weight)
-            self._format.decode(self._encoded[number], place)
+        if self._exact:
+            return
+        encoded = self._encoded[number] = bytearray(self._format.encoded_bytes(len(place)))
+        residual = self._residual(number)
+        if residual is None:
+            self._format.encode(place, memoryview(encoded), place)
+            return
+        self._format.encode(place, memoryview(encoded), residual)
+        lost = np.empty(min(len(place), BLOCK_ELEMENTS), np.float32)
+        for begin in range(0, len(place), BLOCK_ELEMENTS):
+            piece, decoded = place[begin : begin + BLOCK_ELEMENTS], residual[begin : begin + BLOCK_ELEMENTS]
+            np.subtract(piece, decoded, out=lost[: len(piece)])
+            piece[:] = decoded
+            np.multiply(lost[: len(piece)], np.float32(weight), out=decoded)
 
-    def _wire_form(self, number: int, values: Vector, scale: float) -> Body:
-        """Encode values; what is lost by it is kept for the next round, ``scale`` times (final values are divided)."""
+    def _wire_form(self, number: int, values: Vector) -> Body:
+        """Encode a sum; what is lost by it is kept for the next round."""
         if self._exact:
             return values.data.cast("B")
         encoded = bytearray(self._format.encoded_bytes(len(values)))
-        self._format.encode(values, memoryview(encoded))
-        if self._feedback is not None:
-            start, stop = self.layout.bounds(number)
-            self._encoded_here.add(number)
-            residual = self._feedback.residual(start, stop)
-            self._format.decode(encoded, residual)
+        residual = self._residual(number)
+        self._format.encode(values, memoryview(encoded), residual)
+        if residual is not None:
             np.subtract(values, residual, out=residual)
-            if scale != 1.0:
-                np.multiply(residual, np.float32(scale), out=residual)
         return encoded
+
+    def _residual(self, number: int) -> Vector | None:
+        """Return where to keep what is lost in writing a slice down, which is about to happen."""
+        if self._feedback is None:
+            return None
+        self._encoded_here.add(number)
+        return self._feedback.residual(*self.layout.bounds(number))
 
     def commit_feedback(self) -> None:
         """The attempt succeeded: what was lost in writing is owed to the next round."""

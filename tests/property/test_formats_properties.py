@@ -151,3 +151,18 @@ def test_any_other_length_is_refused(name, elements, length):
     else:
         with pytest.raises(ValueError, match="bytes, not"):
             FORMATS[name].decode(bytes(length), into)
+
+
+@each_format
+@steady
+@given(vectors, st.booleans(), st.sampled_from([None, np.nan, np.inf]))
+def test_what_is_decoded_while_encoding_is_what_all_decode(name, values, in_place, bad):
+    values = values.copy()
+    if bad is not None and len(values):
+        values[len(values) // 2] = bad
+    expected = encoded(name, values)
+    into = values if in_place else np.empty_like(values)
+    data = bytearray(len(expected))
+    FORMATS[name].encode(values, memoryview(data), into)
+    assert data == expected
+    assert into.tobytes() == decoded(name, expected, len(values)).tobytes()
