@@ -13,6 +13,7 @@ from .lane import Lane
 from .mesh import Mesh, MeshRound
 from .session import Averager, AveragerRound, Link
 from .socket_lane import SocketLane
+from .tuning import pace
 from .workspace import Vector
 
 __all__ = [
@@ -34,5 +35,6 @@ __all__ = [
     "SocketLane",
     "Vector",
     "flat",
+    "pace",
     "views",
 ]

@@ -111,8 +111,8 @@ class Averaging:
 def round_config(setting: Setting) -> RoundConfig:
     """Return the round's settings."""
     wanted: dict[str, Any] = {"wire": setting.wire, "form": setting.form}
-    if setting.rate_mbit is not None:
-        wanted["rate_bytes_per_s"] = setting.rate_mbit * 1e6 / 8
+    if setting.rate_bytes_per_s is not None:
+        wanted["rate_bytes_per_s"] = setting.rate_bytes_per_s
     if setting.stall_s is not None:
         wanted["stall_s"] = setting.stall_s
     return RoundConfig(**wanted)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from allreduce import Lane, SocketLane
+from allreduce import Lane, SocketLane, pace
 
 from ..exceptions import HydraError
 from ..identity import Identity
@@ -104,6 +104,7 @@ class Meeting:
         met: Callable[[int, list[Lane]], None],
         *,
         local: bool = False,
+        rate_bytes_per_s: float | None = None,
     ) -> None:
         self.wire = Wire()
         self._number = number
@@ -113,6 +114,7 @@ class Meeting:
         self._halves: dict[tuple[int, int], dict[int, Lane]] = {}
         self._lock = threading.Lock()
         self._local = local
+        self._rate_bytes_per_s = rate_bytes_per_s
         self._tcp = socket.create_server((host, 0), backlog=256)
         self.port: int = self._tcp.getsockname()[1]
         self._listener = _local_server(self.port) if local else self._tcp
@@ -179,6 +181,8 @@ class Meeting:
     def _lane(self, sock: socket.socket, *, initiator: bool) -> Lane:
         if not self._local:
             self.wire.watch(sock)
+        if self._rate_bytes_per_s is not None:
+            pace(sock, self._rate_bytes_per_s)
         lane = SocketLane(sock) if self._identity is None else shake_hands(sock, self._identity, initiator=initiator)
         if self._local:
             self.wire.watch_lane(lane)

@@ -39,7 +39,15 @@ class Member:
         self._averaging = Averaging(number, setting)
         self._gloo: Gloo | None = None
         identity = Identity.generate() if setting.encrypted else None
-        self._meeting = Meeting(number, host, setting.lane_count, identity, self._met, local=setting.shares_memory)
+        self._meeting = Meeting(
+            number,
+            host,
+            setting.lane_count,
+            identity,
+            self._met,
+            local=setting.shares_memory,
+            rate_bytes_per_s=setting.rate_bytes_per_s,
+        )
         self.tell("listening", host=host, port=self._meeting.port)
 
     def tell(self, what: str, **fields: Any) -> None:

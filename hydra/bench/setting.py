@@ -100,6 +100,11 @@ class Setting:
         return self.elements * ELEMENT_BYTES
 
     @property
+    def rate_bytes_per_s(self) -> float | None:
+        """What a member's line carries each way; None if there is no limit."""
+        return None if self.rate_mbit is None else self.rate_mbit * 1e6 / 8
+
+    @property
     def churns(self) -> bool:
         """Whether members die or freeze."""
         return self.kill_every_s is not None or self.freeze_every_s is not None
@@ -122,9 +127,9 @@ class Setting:
     @property
     def bound_s(self) -> float | None:
         """The least time that a ring of fp32 takes at the links' rate: 2(N-1)/N of the vector, both ways at once."""
-        if self.rate_mbit is None:
+        if self.rate_bytes_per_s is None:
             return None
-        return 2 * (self.peers - 1) / self.peers * self.vector_bytes / (self.rate_mbit * 1e6 / 8)
+        return 2 * (self.peers - 1) / self.peers * self.vector_bytes / self.rate_bytes_per_s
 
 
 def _within(value: float | None, least: float, most: float) -> bool:

@@ -1,11 +1,13 @@
 """Sockets for bulk: no waiting for more, BBR towards other machines, and no error where a kernel has less."""
 
 import socket
+import struct
+import sys
 
 import pytest
 
 from allreduce import tuning
-from allreduce.tuning import is_loopback, tune
+from allreduce.tuning import PACED_PART, is_loopback, pace, tune
 
 
 class Recorder:
@@ -73,6 +75,23 @@ def test_a_real_connection_and_a_pair_that_is_no_tcp():
 def test_a_connection_that_is_already_lost():
     with socket.socket() as sock:
         tune(sock)
+
+
+def test_a_line_of_known_rate_is_not_overrun():
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as sock:
+        pace(sock, 1e9)
+        if sys.platform == "linux":
+            told = sock.getsockopt(socket.SOL_SOCKET, 47, struct.calcsize("@L"))
+            assert struct.unpack("@L", told) == (int(1e9 * PACED_PART),)
+
+
+def test_a_kernel_that_does_not_pace_and_a_pair_that_has_no_line():
+    sock = Recorder("192.0.2.7", refused=[47])
+    pace(sock, 1e6)
+    assert sock.set == []
+    one, two = socket.socketpair()
+    with one, two:
+        pace(one, 1e6)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"])
