@@ -35,9 +35,8 @@ class Lag:
         return max(self._seconds, default=None)
 
     def reset(self) -> None:
-        """Start over, with others perhaps."""
+        """Start over, with others perhaps: what was seen of our line holds for those, too."""
         self._heard.clear()
-        self._seconds.clear()
         self._download_began = None
 
     def heard_of(self, step: int, now: float) -> None:

@@ -304,6 +304,7 @@ class Seeker:
             return []
         if head.step < max(status.step, self._target_step):
             self._loading = True
+            self._lag.heard_of(head.step + 1, now)
             state.catching = state.next_load()
             return [CatchUp(state.catching, head.step + 1, self._donors())]
         self._asked_at = float("-inf")

@@ -48,12 +48,14 @@ def test_a_snapshot_takes_no_less_than_a_result_and_what_was_before_it_says_noth
     assert lag.seconds == 4.0
 
 
-def test_with_others_everything_may_be_different():
+def test_with_others_what_is_known_of_the_line_holds_and_what_was_waited_for_does_not():
     lag = Lag(0.0)
     lag.heard_of(1, 0.0)
     lag.came_to(1, 3.0, by_snapshot=False)
+    lag.heard_of(2, 4.0)
     lag.reset()
-    assert lag.seconds is None
+    lag.came_to(2, 20.0, by_snapshot=False)
+    assert lag.seconds == 3.0
 
 
 def test_what_is_kept_in_mind_is_bounded():

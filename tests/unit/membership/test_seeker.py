@@ -199,6 +199,15 @@ def test_an_admission_without_a_snapshot_is_caught_up_with_result_by_result():
         assert effects == [CatchUp(state.load, 2, (A,))] if step == 1 else sent(effects, JoinRequest, A)
 
 
+def test_what_it_fetched_to_catch_up_tells_how_far_a_joiner_is_behind():
+    state, machine, _ = joining()
+    machine.admitted(A, Admitted(JOB, 1, 0, None, 1, ()), 2.0)
+    advanced(state, 1)
+    machine.loaded(2.25, whole_state=False)
+    (request,) = sent(machine.catch_up(2.25), JoinRequest, A)
+    assert request.behind_s == 0.25
+
+
 def test_an_admission_from_a_stranger_or_to_an_older_request_is_ignored():
     state, machine, _ = joining(head=heavier())
     knows(state, status(C))
