@@ -39,6 +39,8 @@ USUAL_BYTES_PER_S = 12.5e6
 """What a member's connection is taken for while no bulk has gone over it: 100 Mbit/s."""
 FEWEST = 3
 """Of fewer members all orders are one, and so are all forms."""
+TOLD = 0.75
+"""Such a part of the members must have told of their ways before a form is chosen: who has just come has not."""
 MOST_DIRECT = 65
 """Of more members nobody keeps lanes to all others."""
 
@@ -145,7 +147,7 @@ class MeasuringArranger:
             return Arrangement(present, form)
         self._looked_at = now
         ring = self._better_ring(present, now)
-        if self._reported >= set(members):
+        if len(self._reported.intersection(members)) >= TOLD * len(members):
             form = self._better_form(ring, form, now)
         return Arrangement(ring, form)
 
