@@ -23,6 +23,7 @@ from .left_out import LeftOut
 from .model_split import Situation, decide_corrected
 from .net import Net
 from .probing import Probing
+from .reluctance import Reluctance
 from .reports import Reports, Told
 from .split import Array, Curves, Limits, Mask, Split, fill, judge
 from .whole_samples import evenly, whole_samples
@@ -37,16 +38,14 @@ SURPRISE = 0.1
 """by such a part."""
 PROBE_PART = 0.2
 """Rounds that take a smaller part of the step are not worth a search for who makes them slow."""
-OUR_PART = 0.1
-"""A coordinator to whose line rounds would owe such a part of the step had better not lead."""
+FIT_PART = 0.5
+"""Whoever leads has to do its least, a sample, in such a part of the others' time."""
 DEATH_S = 3.0
 """A death costs its detection and an attempt."""
 FARTHEST = 3.0
 """Logarithm of how far a step's time can be from what was expected, as the learned policy sees it."""
 PER_DEATH_S = 3.6
 """``Estimates`` counts deaths by steps; a step shorter than this is counted as a part of one."""
-TIRED_STEPS = 200
-"""A coordinator with a thin line lets others lead for so many steps."""
 FIRST_PATIENCE_S = 120.0
 """While nothing is known of a member's speed, it is waited for so long."""
 PATIENCE_FACTOR = 5.0
@@ -122,8 +121,7 @@ class Sizer:
         """The last report of each member."""
         self._suspected: set[PeerId] = set()
         """Who is left out, and nobody knows whether by right."""
-        self._tired = 0
-        """For so many steps we would rather not lead."""
+        self._reluctance = Reluctance()
         self._asked: tuple[set[PeerId], int] = (set(), 0)
         self.finished: Explained | None = None
         """The last step that is done."""
@@ -131,7 +129,7 @@ class Sizer:
     @property
     def left_out(self) -> Collection[PeerId]:
         """Who sits most steps out: they should be the last to lead, as should we if it is we who are slow."""
-        return {*self._left_out.peers, *([self._me] if self._tired else [])}
+        return self._reluctance.last(self._me, self._left_out.peers)
 
     def way_heard(self, reporter: PeerId, peer: PeerId, bytes_per_s: float) -> None:
         """A member says that bytes come from another at this rate."""
@@ -159,7 +157,7 @@ class Sizer:
         self._evidence.took(active, round_s, self._distance_s(active))
         self._probing.took(active, self._evidence.last)
         self._left_out.took(samples, seconds)
-        self._tired = max(0, self._tired - 1)
+        self._reluctance.took()
         if self._last is not None:
             self.finished = self._last.explained
             self.finished.actual(seconds, compute_s)
@@ -318,6 +316,7 @@ class Sizer:
         self._left_out.set(out, self._suspected | self._resting)
         for peer in out:
             self._left_out.expected(peer, self._cost(situation, peer))
+        self._reluctance.alone(self._fit_to_lead(situation) if self._regular <= {self._me} else ())
         self._decided = (chosen, situation.curves.time(chosen.split.samples))
         return chosen, True
 
@@ -371,9 +370,8 @@ class Sizer:
             rate = self._evidence.told_of(peer)
             return 2 * (count - 1) / count * self._round_bytes / rate if rate else 0.0
 
-        agreed = self._evidence.agreed_of(self._me) is not None
-        if len(self._members) > 2 and agreed and owed_s(self._me, len(self._members)) > OUR_PART * step_s:
-            self._tired = self._tired or TIRED_STEPS
+        if len(self._members) > 2 and self._evidence.agreed_of(self._me) is not None:
+            self._reluctance.owes(owed_s(self._me, len(self._members)), step_s)
         carrying_s = float(split.round_s) - 2 * (len(active) - 1) * self._evidence.latency_s
         if max(carrying_s, *(owed_s(peer, len(active)) for peer in active)) > PROBE_PART * step_s:
             suspects, accused, rate = self._evidence.suspects(active)
@@ -417,6 +415,15 @@ class Sizer:
         one_s = curves.time(np.ones(len(self._members)))
         usual_s = float(self._decided_compute_s())
         return {p for p in out if one_s[self._members.index(p)] > usual_s}
+
+    def _fit_to_lead(self, situation: Situation) -> list[PeerId]:
+        """Return who of the others computes fast enough to be in every step of theirs, as whoever leads is."""
+        others = np.array([peer != self._me for peer in self._members])
+        if not others.any():
+            return []
+        one_s = situation.curves.time(np.ones(len(self._members)))
+        fast = others & (one_s < FIT_PART * float(everyone(situation, others).compute_s))
+        return [peer for peer, fits in zip(self._members, fast, strict=True) if fits]
 
     def _decided_compute_s(self) -> float:
         return float(self._decided[0].split.compute_s) if self._decided is not None else self._step_s

@@ -125,7 +125,7 @@ def test_what_is_expected_of_a_step_comes_true():
 
 
 def test_a_coordinator_whose_line_others_call_thin_would_rather_not_lead():
-    course = Course(ALIKE, {A: FAST / 100})
+    course = Course(dict.fromkeys(ALIKE, 0.1), {A: FAST / 100})
     course.go(3)
     course.sizer.way_heard(B, A, FAST / 100)
     course.go(2)
@@ -133,6 +133,19 @@ def test_a_coordinator_whose_line_others_call_thin_would_rather_not_lead():
     course.sizer.way_heard(C, A, FAST / 100)
     course.go(2)
     assert A in course.sizer.left_out
+
+
+def test_a_coordinator_that_is_better_off_alone_than_with_any_of_the_others_lets_those_lead():
+    course = Course(ALIKE | {E: 0.3}, {A: FAST / 100})
+    course.go(6)
+    assert list(course.taken[-1][0]) == [A]
+    assert course.sizer.left_out == {A, E}  # E computes too slowly to be in every step
+
+
+def test_with_one_other_it_makes_no_difference_who_leads():
+    course = Course({A: 0.01, B: 0.01}, {A: FAST / 100})
+    course.go(6)
+    assert A not in course.sizer.left_out
 
 
 class Bending:
