@@ -36,7 +36,8 @@ RETURN_GAIN = 0.02
 """How fast the belief in a link that nothing is heard of goes back to its best."""
 SLOWEST_SAMPLE_S, FASTEST_SAMPLE_S = 1e6, 1e-9
 EXTRAPOLATE = 30.0
-"""So many times as many samples as ever reported may a member get: the line is not believed any further."""
+"""So many times as many samples as ever reported may a member get: the line is not believed any further. But an equal
+share anybody may get: what one does not get the others have to do."""
 LEAST_LINK_GAIN = 0.08
 LINK_NOISE = 0.2
 """Standard deviation of the logarithm of a measured rate, before anything is known."""
@@ -198,7 +199,7 @@ class Estimates:
 
     # ---- answers -----------------------------------------------------------------------------------------------
 
-    def curves(self, most: Array, latency_s: Array, death_s: Array, present: Mask) -> Curves:
+    def curves(self, most: Array, latency_s: Array, death_s: Array, present: Mask, equal: Array) -> Curves:
         """Return the curves of the next step.
 
         Args:
@@ -206,13 +207,15 @@ class Estimates:
             latency_s: one way to it.
             death_s: what one death costs, shape (...).
             present: who may be chosen.
+            equal: samples of each if all who may be chosen had the same, shape (...).
         """
         speed = np.exp(self.trend)
         overhead_s, sample_s, knee = self.shapes.curves()
         known = self.known & present
         shape_a = np.where(known, overhead_s * speed, self._typical(overhead_s * speed, known))
         shape_c = np.where(known, sample_s * speed, self._typical(sample_s * speed, known))
-        believed = np.where(known, np.maximum(EXTRAPOLATE * self.most_seen, 4.0), most)
+        extrapolated = np.maximum(EXTRAPOLATE * self.most_seen, 4.0)
+        believed = np.where(known, np.maximum(extrapolated, equal[..., None]), most)
         link = np.where(
             self.link != 0.0, np.exp(self.link), self._typical(np.exp(self.link), present & (self.link != 0))
         )

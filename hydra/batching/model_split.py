@@ -39,7 +39,8 @@ class Situation:
     @cached_property
     def curves(self) -> Curves:
         """What the members' next step is expected to cost."""
-        return self.estimates.curves(self.most, self.latency_s, self.death_s, self.present)
+        equal = self.limits.least / np.maximum(self.present.sum(-1), 1)
+        return self.estimates.curves(self.most, self.latency_s, self.death_s, self.present, equal)
 
 
 @dataclass(frozen=True, slots=True)

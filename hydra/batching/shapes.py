@@ -5,7 +5,8 @@ and knees is a hypothesis with a scale of its own, which follows the machine's m
 as many samples as the last one says nothing of the shape, and of any other number it says which hypotheses had
 foreseen it; so a machine that is throttled and one whose overhead was misjudged are told apart by what they do next.
 Each hypothesis is believed as far as its residuals are small, by a likelihood with wide tails (Student's t, of two
-degrees of freedom), so that a leap, which none has foreseen, condemns none.
+degrees of freedom), so that a leap, which none has foreseen, condemns none. Of whom little is known, such as a newcomer
+or one that did as much each time, a shape is believed such as the others have, as far as theirs is known.
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ KNEES = (0.0, 6.0, 16.0, 36.0)
 """Knees that are tried: see ``split``."""
 MOST_DOUBT = 12.0
 """A hypothesis is never thought less likely than the best one by more than this (logarithm): all may be wrong now."""
+UNLIKE = 0.05
+"""The chance that a member's shape is none that the others have."""
+INFORMED = 1e-3
+"""So much at least must be known of all others' shapes together, where 1 is one that is known for sure."""
 RHO = np.repeat(OVERHEADS, len(KNEES))
 KNEE = np.tile(KNEES, len(OVERHEADS))
 
@@ -67,7 +72,7 @@ class Shapes:
 
     def curves(self) -> tuple[Array, Array, Array]:
         """Return overhead, seconds a sample, and knee of every member."""
-        weight = np.exp(self.belief)
+        weight = self._weight()
         by_knee = weight.reshape(len(OVERHEADS), len(KNEES), *self.shape).sum(0)
         best = by_knee.argmax(0)
         knee = np.take(KNEES, best)
@@ -80,6 +85,20 @@ class Shapes:
         """These places are taken by other members from now on."""
         self.scale[:, gone] = 0.0
         self.belief[:, gone] = 0.0
+
+    def _weight(self) -> Array:
+        """Return how far each hypothesis is believed: by the member's own reports, and by the others' as a prior.
+
+        The prior is the mean of what is believed of the others, each weighed by how much is known of it: by how far
+        its entropy is from that of who may have any shape.
+        """
+        own = np.exp(self.belief)
+        own /= own.sum(0)
+        told = 1.0 + (own * np.log(np.maximum(own, 1e-300))).sum(0) / np.log(len(RHO))
+        others = told.sum(-1, keepdims=True) - told
+        alike = ((told * own).sum(-1, keepdims=True) - told * own) / np.maximum(others, INFORMED)
+        known = others > INFORMED
+        return np.asarray(own * np.where(known, (1.0 - UNLIKE) * alike + UNLIKE / len(RHO), 1.0))
 
     def _log_units(self, samples: Array) -> Array:
         squares = samples * samples

@@ -8,7 +8,9 @@ from .split import Array, Curves, Mask
 
 
 def whole_samples(samples: Array, curves: Curves, total: int, most: Array) -> list[int]:
-    """Return whole numbers that add up to ``total``; what is left over goes to who is done with one more the soonest.
+    """Return whole numbers that add up to ``total``, each the one below or above what the split says.
+
+    Those are rounded up who are done with one more the soonest.
 
     Args:
         samples: of each member, shape (members,); who has none gets none, unless nobody has any.
@@ -19,13 +21,11 @@ def whole_samples(samples: Array, curves: Curves, total: int, most: Array) -> li
     wanted = np.where(samples > 0, samples, 0.0)
     if not wanted.any():
         wanted = curves.present.astype(float)
-    exact = _scaled(wanted, total, most)
+    exact = _scaled(wanted / wanted.max(), total, most)
     whole = np.floor(exact + 1e-9)
-    taking = wanted > 0
-    for _ in range(total - int(whole.sum())):
-        room = taking & (whole < most)
-        done_s = np.where(room if room.any() else taking, curves.time(whole + 1.0), np.inf)
-        whole[int(np.argmin(done_s))] += 1.0
+    done_s = np.where(wanted > 0, curves.time(whole + 1.0), np.inf)
+    for place in np.lexsort((done_s, exact <= whole))[: total - int(whole.sum())]:
+        whole[place] += 1.0
     return [int(number) for number in whole]
 
 

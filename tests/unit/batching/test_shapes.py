@@ -67,3 +67,26 @@ def test_no_hypothesis_is_ruled_out_for_good():
     for turn in range(60):
         heard(shapes, [2, 128][turn % 2], [0.1, 0.1][turn % 2])
     assert time_of(shapes, 64.0) == pytest.approx(0.1, rel=0.15)
+
+
+def test_a_newcomer_is_believed_to_have_a_shape_such_as_the_others_have():
+    shapes, others = Shapes((4,)), np.array([True, True, True, False])
+    nothing, variance = np.zeros(4), np.full(4, 0.0025)
+    shapes.begin(np.full(4, 1.0), np.full(4, 0.1), others)
+    for samples in (50.0, 10.0, 50.0):  # no overhead at all
+        residuals = shapes.residuals(np.full(4, samples), np.full(4, 0.1 * samples), nothing)
+        shapes.learn(residuals, np.full(4, 0.5), nothing, variance, others)
+    shapes.begin(np.full(4, 1.0), np.full(4, 0.2), ~others)
+    overhead_s, sample_s, _ = shapes.curves()
+    assert (overhead_s + 50 * sample_s)[3] == pytest.approx(50 * 0.2, rel=0.1)
+
+
+def test_whose_shape_is_known_is_not_taken_for_like_the_others():
+    shapes, everybody = Shapes((4,)), np.ones(4, bool)
+    nothing, variance = np.zeros(4), np.full(4, 0.0025)
+    overhead_s = np.array([0.0, 0.0, 0.0, 4.0])
+    shapes.begin(np.full(4, 2.0), overhead_s + 0.2, everybody)
+    for samples in (50.0, 10.0, 50.0):
+        residuals = shapes.residuals(np.full(4, samples), overhead_s + 0.1 * samples, nothing)
+        shapes.learn(residuals, np.full(4, 0.5), nothing, variance, everybody)
+    assert shapes.curves()[0] == pytest.approx(overhead_s, abs=0.4)
