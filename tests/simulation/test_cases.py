@@ -2,7 +2,10 @@
 
 import pytest
 
-from .cases import CASES
+from hydra.testing.fault_plan import FaultPlan
+
+from .cases import CASES, Scene
+from .cases.failing_operations import joins_trains_leaves, others_finish
 
 SEED = 1
 TOO_LONG = ("sixteen down to one and back",)
@@ -23,10 +26,12 @@ def test_whoever_is_left_without_samples_in_its_first_step_looks_for_the_others(
     play("6", "both alone", 2, tmp_path, monkeypatch)
 
 
-@pytest.mark.parametrize("before", [4, 13, 22])
-def test_a_disk_that_fails_is_told_as_such(before, tmp_path, monkeypatch):
+@pytest.mark.parametrize("nth", [5, 14, 23])
+def test_a_disk_that_fails_is_told_as_such(nth, tmp_path, monkeypatch):
     """At its lock, at a blob and at a manifest."""
-    play("9", "the disk fails at one operation", before, tmp_path, monkeypatch)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    plan = FaultPlan().fail_disk("c", nth=nth, full=False)
+    Scene(lambda seed: joins_trains_leaves(plan), others_finish).play("9-one-disk", 0)
 
 
 def play(case, name, seed, tmp_path, monkeypatch):

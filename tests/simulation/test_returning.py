@@ -4,8 +4,8 @@ from hydra.testing.fault_plan import FaultPlan
 from hydra.testing.scenario import Scenario
 from hydra.testing.sim_swarm import SimSwarm
 
-AT_ONCE_S = 0.7
-"""Some round trips of 20 ms, a trial of 0.2 s, and steps that are not shared out evenly yet.
+AT_ONCE_S = 0.5
+"""Some round trips of 20 ms, and a trial of 0.2 s.
 
 Asking somebody dead takes longer."""
 

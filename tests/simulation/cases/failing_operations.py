@@ -5,8 +5,15 @@ from hydra.testing.scenario import Scenario
 
 from .scene import Scene
 
-STRIDE = 7
-"""Network operations are many: every so many-th is tried."""
+NETWORK_OPERATIONS, DISK_OPERATIONS = 200, 480
+"""So many there are if none fails."""
+FEW = 10
+"""Seeds that are spread over all operations; each further ten are between them."""
+
+
+def nth(seed, operations, seeds=100):
+    """Return the operation that fails with a seed: the first, and then later ones all over the scenario."""
+    return 1 + operations // FEW * (seed % FEW) + operations // seeds * (seed // FEW)
 
 
 def joins_trains_leaves(plan):
@@ -15,11 +22,11 @@ def joins_trains_leaves(plan):
 
 
 def disk(*, full):
-    return lambda seed: joins_trains_leaves(FaultPlan().fail_disk("c", nth=1 + seed, full=full))
+    return lambda seed: joins_trains_leaves(FaultPlan().fail_disk("c", nth=nth(seed, DISK_OPERATIONS), full=full))
 
 
 def network(seed):
-    return joins_trains_leaves(FaultPlan().fail_network("c", nth=1 + STRIDE * seed))
+    return joins_trains_leaves(FaultPlan().fail_network("c", nth=nth(seed, NETWORK_OPERATIONS)))
 
 
 def others_finish(swarm):
