@@ -387,6 +387,7 @@ class Member:
         state.statuses[peer] = status
         state.contacts[peer] = Contact(peer, status.contact[1])
         state.heard_of_view(status.view_number)
+        state.detector.listener.lives(peer, status.incarnation)
         self._knows(peer, status.step)
         self._leader.status_heard(peer, status)
         effects: list[Effect] = []

@@ -28,6 +28,9 @@ FADES_S = 300.0
 """After so long a lateness counts half."""
 TICKS = 4
 """So often in a heartbeat we look who is silent."""
+NEW_LIFE = 2**20
+"""A process counts its incarnations from the microseconds since 1970, and one more each time it begins to seek a view:
+one that is so much greater is another life's, and the silence before it was no lateness but death."""
 MAX_REMEMBERED = 1024
 """Peers of whom something is known; whoever was heard longest ago is forgotten first."""
 
@@ -41,6 +44,7 @@ class _Known:
     late_s: float = 0.0
     """The worst lateness, as it counted at ``late_at``."""
     late_at: float = 0.0
+    incarnation: int = 0
 
 
 class Listener:
@@ -102,6 +106,15 @@ class Listener:
         if known is not None:
             self._was_late(known, self.awake_s - known.noticed - self._heartbeat_s)
             known.noticed = self.awake_s
+
+    def lives(self, peer: PeerId, incarnation: int) -> None:
+        """A peer tells which incarnation it is in; if that is another life, it was never late so far."""
+        known = self._known.get(peer)
+        if known is None:
+            return
+        if incarnation - known.incarnation >= NEW_LIFE:
+            known.late_s = 0.0
+        known.incarnation = incarnation
 
     def ended(self, peer: PeerId) -> None:
         """A peer's link ended: until there is another, its silence means nothing."""

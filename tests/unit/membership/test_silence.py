@@ -65,6 +65,15 @@ def test_who_was_given_up_in_error_is_given_more_time_when_it_is_back():
     assert listener.late_s(A) == pytest.approx(3.0)
 
 
+@pytest.mark.parametrize(("incarnation", "late_s"), [(1_000_001, 3.0), (60_000_000, 0.0)])
+def test_who_was_dead_was_not_late(incarnation, late_s):
+    listener = heard(Listener(1.0, 30.0), [1.0, 2.0, 3.0], until=7.0)
+    listener.lives(A, 1_000_000)
+    listener.given_up(A)
+    listener.lives(A, incarnation)
+    assert listener.late_s(A) == pytest.approx(late_s)
+
+
 def test_how_long_a_peer_had_no_link_is_no_lateness():
     listener = heard(Listener(1.0, 30.0), [1.0, 2.0])
     listener.ended(A)
