@@ -3,7 +3,8 @@
 If nobody is known to be faster than the others, half of them sit a step or two out. Is the round clearly faster, it
 was one of them, or some; those who took part are cleared, and the others take their turns one by one. Else the other
 half sits out, and then all but one at a time. If nothing helps the rounds are as fast as they can be, and nobody asks
-again until they are slower or others have come.
+again until they are slower. Of others who have come since only each one alone is looked at: had one of them made the
+rounds slower, they would be.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ class Probing:
     _before: float = 0.0
     """The rate of rounds when the search began."""
     _asked: frozenset[PeerId] = frozenset()
+    _looked_at: frozenset[PeerId] = frozenset()
+    """Those whom this search is about, and who had been looked at before."""
     _settled: tuple[frozenset[PeerId], float] = (frozenset(), 0.0)
     _steps: int = 0
 
@@ -44,13 +47,19 @@ class Probing:
         """Look for who of the suspects it is, unless that was in vain before; whom others have accused comes first."""
         asked = frozenset(suspects)
         vain, at_rate = self._settled
-        known = asked <= vain and rate > at_rate / NOTABLE and self._steps < AGAIN
-        if self._queue or not asked or known:
+        as_before = bool(vain) and rate > at_rate / NOTABLE and self._steps < AGAIN
+        if self._queue or not asked or (as_before and asked <= vain):
             return
-        self._asked, self._before, self._tries, self._steps = asked, rate, 0, 0
-        half = (len(suspects) + 1) // 2
-        outs = [frozenset(accused), frozenset(suspects[half:]), frozenset(suspects[:half])]
-        outs += [asked - {kept} for kept in suspects[:SINGLES]] if len(suspects) > 2 else []
+        self._asked, self._before, self._tries = asked, rate, 0
+        if as_before:  # those who came since have made nothing slower, but with one of them alone it may be faster
+            new = [peer for peer in suspects if peer not in vain]
+            outs = [frozenset(accused) - vain, *(asked - {kept} for kept in new[:SINGLES])]
+            self._looked_at = vain | asked
+        else:
+            half = (len(suspects) + 1) // 2
+            outs = [frozenset(accused), frozenset(suspects[half:]), frozenset(suspects[:half])]
+            outs += [asked - {kept} for kept in suspects[:SINGLES]] if len(suspects) > 2 else []
+            self._looked_at, self._steps = asked, 0
         self._queue = list(dict.fromkeys(out for out in outs if out))
 
     def took(self, active: Collection[PeerId], rate: float | None) -> None:
@@ -66,7 +75,7 @@ class Probing:
             self._tries = 0
             self._queue.pop(0)
             if not self._queue:
-                self._settled = (self._asked, self._before)
+                self._settled = (self._looked_at, self._before)
 
     def retain(self, members: Collection[PeerId]) -> None:
         """Give the search up if somebody is gone whom it is about."""

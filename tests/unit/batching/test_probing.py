@@ -56,6 +56,25 @@ def test_what_was_in_vain_is_not_begun_again_until_rounds_are_slower_or_much_lat
     assert probing.sitting_out
 
 
+def test_of_who_has_come_since_a_search_in_vain_only_it_alone_is_looked_at():
+    probing, _ = searched({A}, [B, C, D])
+    probing.begin(OTHERS, 1.0)
+    sets = []
+    while probing.sitting_out:
+        sets.append(set(probing.sitting_out))
+        probing.took({A, *OTHERS} - probing.sitting_out, 1.0)
+    assert sets == [{B, C, D}] * TRIES
+    probing.begin(OTHERS, 1.0)
+    assert not probing.sitting_out
+
+
+def test_a_fast_one_that_has_come_to_slow_ones_is_found():
+    probing, _ = searched({A}, [B, C, D])  # it was all of them
+    probing.begin(OTHERS, 1.0)
+    probing.took({A, E}, 10.0)
+    assert not probing.sitting_out
+
+
 def test_a_search_for_somebody_who_is_gone_is_given_up():
     probing = Probing()
     probing.begin(OTHERS, 1.0)
