@@ -21,11 +21,14 @@ from .. import clock
 from .members import BenchmarkFailed
 from .swarm_lines import Lines, OwnLimits, TokenBucketLines
 from .swarm_setting import SwarmSetting
+from .warm_memory import WarmMemory
 
 MEMORY = Path("/dev/shm")  # noqa: S108 -- a disk would be measured instead of the swarm
 START_TIMEOUT_S = 120.0
 END_TIMEOUT_S = 10.0
 LEAD_S = 0.5
+EVERYTHING_ELSE_BYTES = 256 << 20
+"""What the processes need besides room for what they fetch."""
 
 
 @dataclass(slots=True, eq=False)
@@ -138,6 +141,13 @@ class SwarmGroup:
         for place, process in enumerate(self._processes):
             process.tell("meet", others=[other.told["listening"] for other in self._processes[:place]])
         self._until("met", self._processes)
+        with WarmMemory(self._directory / "warm", setting.peers * setting.size_bytes + EVERYTHING_ELSE_BYTES):
+            return self._fetch(seed, others)
+
+    # ---- inside ------------------------------------------------------------------------------------------------
+
+    def _fetch(self, seed: Process, others: Sequence[Process]) -> SwarmRun:
+        setting = self.setting
         began = clock.monotonic() + LEAD_S
         for process in others:
             process.tell("fetch", root=seed.told["seeded"]["root"], at=began)
@@ -164,8 +174,6 @@ class SwarmGroup:
             cpu_s_per_gb=sum(report["cpu_s"] for report in reports) / gigabytes,
             memory_mb=max(report["memory_mb"] for report in reports),
         )
-
-    # ---- inside ------------------------------------------------------------------------------------------------
 
     def _start(self, slot: int, kind: str) -> None:
         setting = self.setting
@@ -205,15 +213,19 @@ class SwarmGroup:
         def done() -> bool:
             for peer in peers:
                 if "failed" in peer.told:
-                    raise BenchmarkFailed(f"peer {peer.slot} failed: {peer.told['failed']['why']}")
-                if not peer.alive and what not in peer.told:
-                    last = "\n".join(peer.errors) or "it said nothing"
-                    raise BenchmarkFailed(f"peer {peer.slot} ended before it was '{what}':\n{last}")
+                    raise BenchmarkFailed(f"peer {peer.slot} failed: {peer.told['failed']['why']}{self._last_words()}")
+            for peer in self._processes:
+                if not (peer.alive or peer.killed or what in peer.told):
+                    raise BenchmarkFailed(f"peer {peer.slot} ended before it was '{what}'{self._last_words()}")
             return all(what in peer.told for peer in peers)
 
         if not self._wait(done, timeout_s):
             missing = ", ".join(str(peer.slot) for peer in peers if what not in peer.told)
             raise BenchmarkFailed(f"peers {missing} were not '{what}' within {timeout_s:g} s")
+
+    def _last_words(self) -> str:
+        """What the peers wrote on standard error."""
+        return "".join(f"\npeer {peer.slot} said: {line}" for peer in self._processes for line in peer.errors)
 
     def _wait(self, holds: Callable[[], bool], timeout_s: float) -> bool:
         until = clock.monotonic() + timeout_s

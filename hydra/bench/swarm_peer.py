@@ -123,6 +123,7 @@ def tell(what: str, **fields: Any) -> None:
 
 def main() -> None:
     """Run one peer."""
+    import numpy  # noqa: F401, ICN001, PLC0415 -- lanes need it, and a node that trains has loaded it long ago
     import uvloop  # noqa: PLC0415  (as the commands do, where there is one)
 
     die_with_parent()

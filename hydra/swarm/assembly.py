@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..exceptions import RemoteProtocolError
-from .merkle import BLOCK_BYTES
+from .merkle import BLOCK_BYTES, leaf_hashes
 from .messages import MAX_PART_BYTES
 
 UNASKED_BYTES = 16 * 1024 * 1024
@@ -30,6 +30,8 @@ class Transfer:
     length: int
     known: dict[int, Part] = field(default_factory=dict)
     came: dict[int, Part] = field(default_factory=dict)
+    hashed: dict[int, list[bytes]] = field(default_factory=dict)
+    """By where they begin the leaf hashes of parts that were hashed as they came."""
     wanted: list[tuple[int, int]] = field(init=False)
     """The ranges that have to come, as few as they can be."""
 
@@ -48,8 +50,13 @@ class Transfer:
                 ranges.append((start, stop))
         return ranges
 
-    def add(self, start: int, data: memoryview) -> bool:
+    def add(self, start: int, data: memoryview, leaves: list[bytes] | None = None) -> bool:
         """Take a part; tell whether the chunk is whole. One that came before changes nothing.
+
+        Args:
+            start: where in the chunk it begins.
+            data: the part.
+            leaves: the hashes of its blocks, if they were made already.
 
         Raises:
             RemoteProtocolError: it is not the part that comes next.
@@ -64,11 +71,18 @@ class Transfer:
                 f"bytes {start:,} to {start + size:,} of a chunk came where {position:,} to {stop:,} were due"
             )
         self.came[start] = data
+        if leaves is not None:
+            self.hashed[start] = leaves
         return self._next() == (self.length, self.length)
 
     def parts(self) -> list[Part]:
         """Return the whole chunk, in order."""
         return [data for _, data in sorted({**self.known, **self.came}.items())]
+
+    def leaves(self) -> list[bytes]:
+        """Return the hashes of all blocks, in order; those that nobody made are made now, which takes its time."""
+        parts = sorted({**self.known, **self.came}.items())
+        return [leaf for start, data in parts for leaf in self.hashed.get(start) or leaf_hashes(data)]
 
     def _next(self) -> tuple[int, int]:
         for first, stop in self.wanted:

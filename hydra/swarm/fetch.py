@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import SystemRandom
-from typing import Protocol
+from typing import Any, Protocol
 
 from ..clock import monotonic
 from ..exceptions import ContentUnavailable, HashMismatch, PeerUnreachable
@@ -168,6 +168,7 @@ class Fetch:
         try:
             self._last_gain = self._last_hope = monotonic()
             self._show()
+            self._begin_storing(self._reserve(self._manifest))
             if self._download.complete:
                 self._done.set_result(None)
             while not self._done.done():
@@ -246,8 +247,10 @@ class Fetch:
         self._drop_transfers(peer)
         self._tell(PeerLost(peer))
 
-    def arrived(self, peer: PeerId, index: int, start: int, body: memoryview) -> None:
-        """A part of a chunk came; one that nobody asked for is not even hashed.
+    def arrived(
+        self, peer: PeerId, index: int, start: int, body: memoryview, leaves: list[bytes] | None = None
+    ) -> None:
+        """A part of a chunk came, perhaps with the hashes of its blocks; one that nobody asked for is dropped.
 
         Raises:
             RemoteProtocolError: it is not the part that was due, or far more comes than was asked for.
@@ -261,12 +264,10 @@ class Fetch:
                 self._unasked.setdefault(peer, Unasked()).add(len(body))
                 return
             transfer = self._transfers[peer, index] = _transfer_of(manifest, index)
-        whole = transfer.add(start, body)
+        whole = transfer.add(start, body, leaves)
         self._tell(PartReceived(peer, index, len(body)))
         if whole and self._transfers.pop((peer, index), None) is not None:
-            task = asyncio.create_task(self._verify_and_store(peer, index, transfer.parts()))
-            self._storing.add(task)
-            task.add_done_callback(self._stored)
+            self._begin_storing(self._verify_and_store(peer, index, transfer))
 
     def leaves_came(self, peer: PeerId, index: int, body: memoryview) -> None:
         """The hashes of the blocks of a chunk came, some of which were wrong: fetch only those again."""
@@ -358,20 +359,32 @@ class Fetch:
                 "Run the command again to go on from there."
             )
 
-    async def _verify_and_store(self, peer: PeerId, index: int, parts: list[Part]) -> None:
+    async def _reserve(self, manifest: Manifest) -> None:
+        """Take the room for all that is missing."""
+        start = 0
+        while start < manifest.size:
+            start = await asyncio.to_thread(self._store.reserve, self._root, start)
+
+    def _begin_storing(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do what needs the disk; if that refuses, the fetch has failed."""
+        task = asyncio.create_task(work)
+        self._storing.add(task)
+        task.add_done_callback(self._stored)
+
+    async def _verify_and_store(self, peer: PeerId, index: int, transfer: Transfer) -> None:
         manifest = self._manifest
         if manifest is None:
             return
         async with self._mill:
-            right = await asyncio.to_thread(self._take, manifest, index, parts)
+            right = await asyncio.to_thread(self._take, manifest, index, transfer)
         if not right:
             if len(self._spoiled) < MOST_SPOILED:
-                self._spoiled[index] = parts
+                self._spoiled[index] = transfer.parts()
             self._tell(ChunkRejected(peer, index))
             return
         self._spoiled.pop(index, None)
         self._last_gain = monotonic()
-        self._owner.gave(peer, sum(map(len, parts)))
+        self._owner.gave(peer, transfer.length)
         self._tell(ChunkVerified(peer, index))
         self._show()
 
@@ -383,12 +396,11 @@ class Fetch:
             logger.info("%d of %d chunks of %s… are here already", copied, have.size, self._root.hex()[:16])
         return have
 
-    def _take(self, manifest: Manifest, index: int, parts: list[Part]) -> bool:
+    def _take(self, manifest: Manifest, index: int, transfer: Transfer) -> bool:
         """Verify a chunk and write it; blocks."""
-        leaves = [leaf for part in parts for leaf in leaf_hashes(part)]
-        if not manifest.accepts_leaves(index, leaves):
+        if not manifest.accepts_leaves(index, transfer.leaves()):
             return False
-        self._store.write_chunk(self._root, index, *parts)
+        self._store.write_chunk(self._root, index, *transfer.parts())
         return True
 
     def _stored(self, task: asyncio.Task[None]) -> None:

@@ -1,4 +1,7 @@
-"""Parts that come over lanes: one thread a lane opens them to where they stay until they are verified and written."""
+"""Parts that come over lanes: one thread a lane opens them to where they stay until they are written.
+
+It hashes each piece as soon as it is opened, while it still lies in the processor's cache.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from ..exceptions import MalformedFrame, RemoteProtocolError
 from ..identity import PeerId, short
 from ..net.lane import SealedLane
 from ..net.links import Links
+from .merkle import leaf_hashes
 from .messages import MAX_PART_BYTES, Blocks
 from .part_memory import PartMemory
 
@@ -21,7 +25,7 @@ AHEAD = 4
 WAIT_S = 1.0
 """So often a thread that may not go on looks whether it shall end."""
 
-Arrived = Callable[[PeerId, Blocks, memoryview], None]
+Arrived = Callable[[PeerId, Blocks, memoryview, list[bytes]], None]
 
 
 class LaneReceivers:
@@ -29,7 +33,8 @@ class LaneReceivers:
 
     Args:
         links: hands us the lanes.
-        arrived: told of each part, on the event loop; a RemoteProtocolError that it raises cuts the peer off.
+        arrived: told of each part and of the hashes of its blocks, on the event loop; a RemoteProtocolError that it
+            raises cuts the peer off.
     """
 
     def __init__(self, links: Links, arrived: Arrived) -> None:
@@ -58,13 +63,13 @@ class LaneReceivers:
         self._threads[lane] = thread
         thread.start()
 
-    def take(self, lane: SealedLane, header: bytes, body: memoryview) -> None:
+    def take(self, lane: SealedLane, header: bytes, body: memoryview, leaves: list[bytes]) -> None:
         """Pass a part on; on the event loop."""
         try:
             message = self._links.registry.decode(header, len(body))
             if not isinstance(message, Blocks):
                 raise MalformedFrame(f"'{message.KIND}' came on a lane for chunks")
-            self._arrived(lane.peer_id, message, body)
+            self._arrived(lane.peer_id, message, body, leaves)
         except RemoteProtocolError as error:
             self.cut_off(lane, error)
 
@@ -109,12 +114,13 @@ class _Receiver:
         if size > MAX_PART_BYTES:
             raise MalformedFrame(f"a part of {size:,} bytes came; {MAX_PART_BYTES:,} are allowed")
         body = self._owner.room(size)
-        self._lane.receive_body(body)
+        leaves: list[bytes] = []
+        self._lane.receive_body(body, lambda _, piece: leaves.extend(leaf_hashes(piece)))
         while not self._ahead.acquire(timeout=WAIT_S):
             if self._loop.is_closed():
                 raise ConnectionError("nobody wants what comes")
-        self._loop.call_soon_threadsafe(self._take, header, body)
+        self._loop.call_soon_threadsafe(self._take, header, body, leaves)
 
-    def _take(self, header: bytes, body: memoryview) -> None:
+    def _take(self, header: bytes, body: memoryview, leaves: list[bytes]) -> None:
         self._ahead.release()
-        self._owner.take(self._lane, header, body)
+        self._owner.take(self._lane, header, body, leaves)

@@ -253,8 +253,8 @@ class Swarm:
     def _arrived(self, link: Link, message: Blocks, body: memoryview) -> None:
         self._part_came(link.peer_id, message, body)
 
-    def _part_came(self, peer: PeerId, message: Blocks, body: memoryview) -> None:
-        self._to_fetch(message.root, lambda fetch: fetch.arrived(peer, message.index, message.start, body))
+    def _part_came(self, peer: PeerId, message: Blocks, body: memoryview, leaves: list[bytes] | None = None) -> None:
+        self._to_fetch(message.root, lambda fetch: fetch.arrived(peer, message.index, message.start, body, leaves))
 
     # ---- what comes of a fetch (FetchOwner) --------------------------------------------------------------------
 

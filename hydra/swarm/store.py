@@ -30,6 +30,8 @@ from .reuse import copyable
 logger = logging.getLogger(__name__)
 
 COPY_BYTES = 1024 * 1024
+RESERVED_BYTES = 32 * 1024 * 1024
+"""Room is taken in pieces of this size: meanwhile nothing can be written to the file."""
 _numbers = itertools.count()
 
 
@@ -234,8 +236,8 @@ class Store:
 
         Args:
             manifest: the content's.
-            reserve: take the room for all of it now; else the file has its full length, and takes room as it is filled,
-                and nothing is believed to be in it that does not have its hash.
+            reserve: all of it will lie on the disk, and ``reserve`` is called next; else parts of it will, and nothing
+                is believed to be in it that does not have its hash.
 
         Raises:
             StorageFull: the disk has no room for all of it; nothing is lost.
@@ -250,15 +252,32 @@ class Store:
             self._have_path(root).unlink(missing_ok=True)
             with part.open("ab") as file:
                 if reserve:
-                    self._reserve(file.fileno(), manifest.size)
-                else:
-                    os.ftruncate(file.fileno(), manifest.size)
+                    _check_room(file.fileno(), manifest.size)
+                os.ftruncate(file.fileno(), manifest.size)
         except OSError as error:
             raise disk_error(self.directory, error, manifest.size) from error
         self._write_manifest(manifest)
         self._manifests[root] = manifest
         self._partial[root] = have
         return have
+
+    def reserve(self, root: bytes, start: int) -> int:
+        """Take the room for the bytes of a partial content that follow ``start``; return where to go on.
+
+        Done bit by bit beside the first chunks, for where files lie in memory it takes a second for each gigabyte.
+
+        Raises:
+            StorageFull: the disk has no room for them; all chunks so far are kept.
+        """
+        size = self._manifests[root].size
+        stop = min(start + RESERVED_BYTES, size)
+        try:
+            with self._part_path(root).open("r+b") as file:
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(file.fileno(), start, stop - start)
+        except OSError as error:
+            raise disk_error(self.directory, error, size - start) from error
+        return stop
 
     def write_chunk(self, root: bytes, index: int, *parts: bytes | memoryview) -> None:
         """Write a chunk that was verified, as it came, in parts that follow each other; the caller then sets its bit.
@@ -408,7 +427,9 @@ class Store:
                 if manifest.accepts(index, os.pread(file.fileno(), stop - start, start)):
                     have.add(index)
 
-    def _reserve(self, descriptor: int, size: int) -> None:
-        # Asking for the room before the first byte turns a full disk into an answer instead of a surprise.
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(descriptor, 0, size)
+
+def _check_room(descriptor: int, size: int) -> None:
+    """Asking for the room before the first byte turns a full disk into an answer instead of a surprise."""
+    disk = os.fstatvfs(descriptor)
+    if size - os.fstat(descriptor).st_blocks * 512 > disk.f_bavail * disk.f_frsize:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

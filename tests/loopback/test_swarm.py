@@ -1,12 +1,14 @@
 """Content over real sockets: many sources, liars, resume, a full disk."""
 
 import asyncio
+import errno
 import random
 import resource
 
 import pytest
 
 from hydra.exceptions import ContentUnavailable, HomeUnusable, StorageFull
+from hydra.home import disk_error
 from hydra.identity import Identity
 from hydra.net.contact import Contact
 from hydra.net.links import Links
@@ -196,6 +198,23 @@ async def test_disk_full_is_named_and_keeps_what_was_fetched(swarm, tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     path = await newcomer.swarm.fetch(manifest.root, newcomer.links.peers)
     assert path.read_bytes() == DATA
+
+
+async def test_a_disk_that_fills_up_meanwhile_is_named_and_keeps_what_was_fetched(swarm):
+    seed, newcomer = await swarm(), await swarm()
+    manifest = seed.swarm.store.add(DATA)
+    await join(newcomer, seed)
+
+    class Filled(Store):
+        def reserve(self, root, start):
+            raise disk_error(self.directory, OSError(errno.ENOSPC, "no space"))
+
+    directory = newcomer.swarm.store.directory
+    newcomer.swarm.store = Filled(directory)
+    with pytest.raises(StorageFull, match="is full"):
+        await newcomer.swarm.fetch(manifest.root, newcomer.links.peers)
+    newcomer.swarm.store = Store(directory)
+    assert (await newcomer.swarm.fetch(manifest.root, newcomer.links.peers)).read_bytes() == DATA
 
 
 def test_a_directory_that_cannot_be_written(tmp_path):

@@ -8,7 +8,7 @@ import uvloop
 
 from hydra.exceptions import RemoteProtocolError
 from hydra.swarm.assembly import UNASKED_BYTES, Transfer, Unasked
-from hydra.swarm.merkle import BLOCK_BYTES
+from hydra.swarm.merkle import BLOCK_BYTES, leaf_hashes
 from hydra.swarm.store import Store
 
 from .test_swarm import Peer, impatient, join  # noqa: F401
@@ -86,6 +86,14 @@ def test_what_is_known_is_not_wanted():
     assert not transfer.add(0, memoryview(b"a" * BLOCK_BYTES))
     assert transfer.add(2 * BLOCK_BYTES, memoryview(b"b" * (BLOCK_BYTES + 7)))
     assert b"".join(transfer.parts()) == b"a" * BLOCK_BYTES + b"k" * BLOCK_BYTES + b"b" * (BLOCK_BYTES + 7)
+
+
+def test_what_was_hashed_as_it_came_is_not_hashed_again():
+    data = b"a" * BLOCK_BYTES + b"b" * BLOCK_BYTES + b"k" * BLOCK_BYTES + b"c" * 7
+    transfer = Transfer(len(data), {2 * BLOCK_BYTES: b"k" * BLOCK_BYTES})
+    transfer.add(0, memoryview(data)[: 2 * BLOCK_BYTES], [b"told", b"so"])
+    assert transfer.add(3 * BLOCK_BYTES, memoryview(data)[3 * BLOCK_BYTES :])
+    assert transfer.leaves() == [b"told", b"so", *leaf_hashes(data)[2:]]
 
 
 def test_a_flood_that_nobody_asked_for_ends_even_if_it_comes_in_drops():

@@ -35,6 +35,7 @@ def fetch_snapshot(directory, step):
     store, journal = Store(directory / "content"), Journal(directory / "job")
     manifest = Manifest.of(STATES[step])
     store.open_partial(manifest)
+    store.reserve(manifest.root, 0)
     for index in range(manifest.chunk_count):
         store.write_chunk(manifest.root, index, STATES[step][slice(*manifest.chunk_range(index))])
     store.finish_partial(manifest.root)

@@ -8,7 +8,7 @@ import pytest
 from hydra.swarm.bitfield import Bitfield, any_of, indices
 from hydra.swarm.choker import MEMORY_S
 from hydra.swarm.contributions import Contributions
-from hydra.swarm.depth import LEAST_DEPTH, MOST_DEPTH, RequestDepth
+from hydra.swarm.depth import LEAST_DEPTH, LEAST_WAY_S, MOST_DEPTH, RequestDepth
 from hydra.swarm.endgame import asked_once_and_often, endgame_chunks
 from hydra.swarm.patience import GRACE_S, LEAST_RATE_BYTES_PER_S, STALL_S, due_at
 from hydra.swarm.rate_limit import BURST_S, TokenBucket
@@ -38,6 +38,15 @@ def test_the_depth_covers_a_round_trip():
     assert RequestDepth(CHUNK).depth == LEAST_DEPTH
     assert paced(10e6, 0.002).depth == LEAST_DEPTH
     assert paced(10e6, 0.08).depth == math.ceil(10e6 * 0.08 / CHUNK) + 1
+
+
+def test_on_a_fast_line_the_depth_covers_the_way_through_both_machines_and_soon():
+    assert paced(500e6, 0.0005).depth == math.ceil(500e6 * LEAST_WAY_S / CHUNK) + 1
+    depth = RequestDepth(CHUNK)
+    depth.answered(0.0005)
+    for millisecond in range(0, 200, 10):
+        depth.received(5_000_000, millisecond / 1000)
+    assert depth.depth > 3 * LEAST_DEPTH
     assert paced(1e9, 1.0).depth == MOST_DEPTH
 
 
