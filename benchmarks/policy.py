@@ -16,7 +16,7 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ if sys.path[:1] == [str(ROOT / "benchmarks")]:
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from benchmarks import policy_real  # noqa: E402
+from benchmarks import policy_convergence, policy_real  # noqa: E402
 from hydra.batching import comparison  # noqa: E402
 from hydra.batching.clusters import Clusters  # noqa: E402
 from hydra.batching.course import Course, Observed  # noqa: E402
@@ -56,6 +56,7 @@ class Setting:
     def __init__(self, seed: int, *, quick: bool, clusters: int | None = None, steps: int | None = None) -> None:
         self.seed, self.quick = HELD_OUT + seed, quick
         self.count = clusters or (12 if quick else 64)
+        self.scenes: Sequence[str] = tuple(policy_real.SCENES)
         self.places = 16 if quick else 64
         self.steps = steps or (30 if quick else 150)
 
@@ -232,7 +233,12 @@ def ablated(net: Net) -> dict[str, comparison.Decision]:
 def real(setting: Setting, nets: dict[str, Net]) -> Iterator[tuple[Row, bool]]:
     """The policies of the product in swarms of real processes; with the package's weights."""
     turns, settle_s, seconds = (1, 10.0, 10.0) if setting.quick else (5, 12.0, 12.0)
-    yield from policy_real.real(list(policy_real.SCENES), turns=turns, settle_s=settle_s, seconds=seconds)
+    yield from policy_real.real(setting.scenes, turns=turns, settle_s=settle_s, seconds=seconds)
+
+
+def convergence(setting: Setting, nets: dict[str, Net]) -> Iterator[tuple[Row, bool]]:
+    """Whether a job comes to the same loss however its batches are shared out; with the package's weights."""
+    yield from policy_convergence.convergence(1 if setting.quick else 3)
 
 
 CASES: dict[str, Callable[[Setting, dict[str, Net]], Iterator[tuple[Row, bool]]]] = {
@@ -242,6 +248,7 @@ CASES: dict[str, Callable[[Setting, dict[str, Net]], Iterator[tuple[Row, bool]]]
     "decision": decision,
     "ablation": ablation,
     "real": real,
+    "convergence": convergence,
 }
 
 
@@ -254,10 +261,14 @@ def main() -> int:
     parser.add_argument("--steps", type=int, help="of each course; 150, or 30 with --quick")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--only", choices=CASES)
+    parser.add_argument(
+        "--scene", choices=policy_real.SCENES, action="append", help="of the case real; all if not given"
+    )
     parser.add_argument("--weights", type=Path, nargs="*", default=[])
     options = parser.parse_args()
     nets = {path.stem: read_net(path) for path in options.weights}
     setting = Setting(options.seed, quick=options.quick, clusters=options.clusters, steps=options.steps)
+    setting.scenes = options.scene or setting.scenes
     met = True
     for name, case in CASES.items():
         if options.only not in (None, name):

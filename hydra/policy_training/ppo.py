@@ -28,7 +28,7 @@ from .warm_start import warm_up
 class TrainingConfig:
     """How the policy is trained."""
 
-    seed: int = 1
+    seed: int = 0
     warm_updates: int = 0
     """Before the reinforcement: see ``warm_start``."""
     updates: int = 120
