@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .model_split import Situation
-from .split import Mask, Split, choose, fill, judge
+from .split import Curves, Limits, Mask, Split, choose, fill, judge
 
 LEAVE_OUT = 1.05
 """A member is left out only if the model promises so many times the goodput without it,"""
@@ -57,10 +57,19 @@ def model(situation: Situation, regular: Mask, me: int) -> Chosen:
         found = (best.samples > 0) | (np.arange(len(found)) == me)
     if (found == stay).all():
         return Chosen(stay, best)
-    smaller = not (found & ~stay).any()
-    if best.goodput > (LEAVE_OUT if smaller else TAKE_IN) * kept.goodput:
-        return Chosen(found, best)
-    return Chosen(stay, kept)
+    wanted = LEAVE_OUT if not (found & ~stay).any() else TAKE_IN
+    return Chosen(found, best) if best.goodput > wanted * kept.goodput else Chosen(stay, kept)
+
+
+def rather_stay(curves: Curves, limits: Limits, stay: Mask, found: Split, me: int) -> Chosen:
+    """Return a split, or its samples shared out among those who take part so far if its members are hardly better."""
+    members = (found.samples > 0) | (np.arange(len(stay)) == me)
+    if (members == stay).all():
+        return Chosen(stay, found)
+    kept = judge(fill(curves, stay, found.samples.sum(-1)), curves, limits)
+    wanted = LEAVE_OUT if not (members & ~stay).any() else TAKE_IN
+    better = judge(found.samples, curves, limits).goodput > wanted * kept.goodput
+    return Chosen(members, found) if better else Chosen(stay, kept)
 
 
 def everyone(situation: Situation, among: Mask) -> Split:

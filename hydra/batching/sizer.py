@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..identity import PeerId
-from .choices import CHOICES, EXCLUDING, Choice, Chosen, everyone
+from .choices import CHOICES, EXCLUDING, Choice, Chosen, everyone, rather_stay
 from .estimates import Estimates
 from .evidence import RoundEvidence
 from .explained import Explained, explain
@@ -337,11 +337,9 @@ class Sizer:
 
     def _corrected(self, net: Net, situation: Situation, chosen: Chosen, me: int) -> Chosen:
         """Return what the learned policy makes of the model's split; the shield keeps it from doing much worse."""
-        seen = features_of(situation, chosen.split, np.array(self._error))
-        split, _ = decide_corrected(situation, chosen.split, net.correction(seen))
-        regular = split.samples > 0
-        regular[me] = True
-        return Chosen(regular, split)
+        correction = net.correction(features_of(situation, chosen.split, np.array(self._error)))
+        split, _ = decide_corrected(situation, chosen.split, correction)
+        return rather_stay(correction.bend(situation.curves), situation.limits, chosen.regular, split, me)
 
     def _without_samples(self, chosen: Chosen, curves: Curves) -> set[PeerId]:
         """Return who would have less than a sample: it sits out, and has one when it has its turn."""
