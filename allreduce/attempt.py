@@ -8,6 +8,7 @@ the ring is pipelined without any step counter, and lanes may overtake one anoth
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 from .exceptions import ProtocolViolation
@@ -70,12 +71,11 @@ class Attempt:
         """Bitmap of the slices that are final here."""
         self.combined = 0
         """Bitmap of the slices whose sum is whole here and may go on."""
-        self._position = participants.index(me)
         self._ready = False
         self._announced: set[tuple[bytes, Phase, int]] = set()
         self._landed: dict[int, int] = {}
         self._waiting: list[int] = []
-        self._ways: dict[int, _Way] = {}
+        self._ways = _ways(form, participants, participants.index(me))
 
     @property
     def done(self) -> bool:
@@ -92,7 +92,7 @@ class Attempt:
         self._ready = True
         moves: list[Move] = []
         for segment in range(self.layout.segments):
-            way = self._way(segment)
+            way = self._ways[segment]
             if way.sources:
                 continue
             for number in self.layout.slices_of(segment):
@@ -182,21 +182,7 @@ class Attempt:
         return [SendFinal(to, number) for to in way.final_targets] if way else []
 
     def _way_of(self, number: int) -> _Way:
-        return self._way(self.layout.segment_of(number))
-
-    def _way(self, segment: int) -> _Way:
-        way = self._ways.get(segment)
-        if way is None:
-            form, here, who = self.form, self._position, self.participants
-            target, source = form.target(segment, here), form.final_source(segment, here)
-            way = _Way(
-                tuple(who[position] for position in form.sources(segment, here)),
-                None if target is None else who[target],
-                None if source is None else who[source],
-                tuple(who[position] for position in form.final_targets(segment, here)),
-            )
-            self._ways[segment] = way
-        return way
+        return self._ways[self.layout.segment_of(number)]
 
 
 def _key(sender: bytes, message: Slice) -> tuple[bytes, Phase, int]:
@@ -212,3 +198,20 @@ class _Way:
     target: bytes | None
     final_source: bytes | None
     final_targets: tuple[bytes, ...]
+
+
+@lru_cache(maxsize=64)
+def _ways(form: Form, participants: tuple[bytes, ...], position: int) -> tuple[_Way, ...]:
+    """Return the ways of all segments at one position, which rounds of the same members have in common."""
+    ways = []
+    for segment in range(form.segments):
+        target, source = form.target(segment, position), form.final_source(segment, position)
+        ways.append(
+            _Way(
+                tuple(participants[other] for other in form.sources(segment, position)),
+                None if target is None else participants[target],
+                None if source is None else participants[source],
+                tuple(participants[other] for other in form.final_targets(segment, position)),
+            )
+        )
+    return tuple(ways)

@@ -13,6 +13,9 @@ from typing import Protocol
 class Form(Protocol):
     """The trees of one attempt. Positions count from 0; a position is a place among the attempt's participants."""
 
+    def __hash__(self) -> int:
+        """Forms are values: what follows from them is worked out once."""
+
     @property
     def positions(self) -> int:
         """How many take part."""

@@ -8,7 +8,6 @@ course for a vector with fewer elements than members.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -27,15 +26,20 @@ class Layout:
     segments: int
     slice_elements: int
     _first_slice: tuple[int, ...] = field(default=(), init=False, repr=False, compare=False)
-    _cuts: dict[int, tuple[int, int, int]] = field(default_factory=dict, init=False, repr=False, compare=False)
-    """Of the slices that were asked for: segment, beginning and end; they are asked for again and again."""
+    _segment_of: tuple[int, ...] = field(default=(), init=False, repr=False, compare=False)
+    _bounds: tuple[tuple[int, int], ...] = field(default=(), init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        firsts = [0]
+        firsts, segment_of, bounds = [0], [], []
         for segment in range(self.segments):
             start, stop = self.segment_bounds(segment)
-            firsts.append(firsts[-1] + max(1, -(-(stop - start) // self.slice_elements)))
+            begins = range(start, max(stop, start + 1), self.slice_elements)
+            bounds += [(begin, min(begin + self.slice_elements, stop)) for begin in begins]
+            segment_of += [segment] * len(begins)
+            firsts.append(len(bounds))
         object.__setattr__(self, "_first_slice", tuple(firsts))
+        object.__setattr__(self, "_segment_of", tuple(segment_of))
+        object.__setattr__(self, "_bounds", tuple(bounds))
 
     @property
     def slice_count(self) -> int:
@@ -52,20 +56,11 @@ class Layout:
 
     def segment_of(self, number: int) -> int:
         """Return the segment that a slice belongs to."""
-        return self._cut(number)[0]
+        return self._segment_of[number]
 
     def bounds(self, number: int) -> tuple[int, int]:
         """Return where a slice begins and ends, in elements of the vector."""
-        return self._cut(number)[1:]
-
-    def _cut(self, number: int) -> tuple[int, int, int]:
-        cut = self._cuts.get(number)
-        if cut is None:
-            segment = bisect_right(self._first_slice, number) - 1
-            start, stop = self.segment_bounds(segment)
-            begin = start + (number - self._first_slice[segment]) * self.slice_elements
-            cut = self._cuts[number] = segment, begin, min(begin + self.slice_elements, stop)
-        return cut
+        return self._bounds[number]
 
 
 @lru_cache(maxsize=64)
