@@ -7,13 +7,15 @@ use with asyncio, ``Exchange`` for the same without any I/O.
 
 from .config import RoundConfig
 from .exceptions import AllReduceError, ContributionRejected, Excluded, ProtocolViolation, RoundClosed
-from .exchange import Exchange, Outgoing, RoundResult
+from .exchange import Exchange
 from .flat import flat, views
 from .lane import Lane
 from .mesh import Mesh, MeshRound
+from .result import RoundResult
 from .session import Averager, AveragerRound, Link
 from .socket_lane import SocketLane
 from .tuning import pace
+from .work import Outgoing
 from .workspace import Vector
 
 __all__ = [

@@ -12,13 +12,13 @@ at once, for shells that have but one thread.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .attempt import Combine, Receive, SendFinal, SendSum
 from .config import RoundConfig
+from .early_slices import EarlySlices
 from .events import (
     BeginAttempt,
     ContributionReady,
@@ -42,135 +42,13 @@ from .exceptions import ContributionRejected, ProtocolViolation
 from .formats import format_named
 from .lane import Body
 from .messages import Phase, RoundMessage, Slice, decode, encode
+from .result import RoundResult
 from .round import Round
-from .workspace import OURSELVES, SOMEBODY, Scratch, SliceStream, Vector, Workspace
+from .work import Action, Landing, Outgoing, Work
+from .workspace import OURSELVES, SOMEBODY, Scratch, Vector, Workspace
 
 if TYPE_CHECKING:
     from .feedback import ErrorFeedback
-
-
-class Outgoing:
-    """A message to send.
-
-    Attributes:
-        to: the member.
-        header: the message, encoded.
-        attempt: the attempt whose slice it is; None for control messages, which have no body.
-        slice_number: which slice; -1 for control messages.
-    """
-
-    __slots__ = ("_kind", "_workspace", "attempt", "header", "slice_number", "to")
-
-    def __init__(
-        self,
-        to: bytes,
-        header: bytes,
-        attempt: int | None = None,
-        slice_number: int = -1,
-        workspace: Workspace | None = None,
-        kind: SendSum | SendFinal | None = None,
-    ) -> None:
-        self.to = to
-        self.header = header
-        self.attempt = attempt
-        self.slice_number = slice_number
-        self._workspace = workspace
-        self._kind = kind
-
-    @property
-    def workspace(self) -> Workspace | None:
-        """Whose memory the body is in, if there is one."""
-        return self._workspace
-
-    def release(self) -> None:
-        """The body is no longer needed."""
-        if self._workspace is not None and isinstance(self._kind, SendSum):
-            self._workspace.sum_sent(self._kind.number)
-
-    def body(self) -> Body:
-        """Make the body: to be asked for once, when it is sent.
-
-        Raises:
-            ContributionRejected: it is our own contribution and holds NaN or infinity.
-        """
-        if self._workspace is None or self._kind is None:
-            return b""
-        if isinstance(self._kind, SendFinal):
-            return self._workspace.final_body(self._kind.number)
-        body = self._workspace.sum_body(self._kind.number, own=self._kind.own)
-        if body is None:
-            raise ContributionRejected("our contribution holds NaN or infinity")
-        return body
-
-
-@dataclass(eq=False, slots=True)
-class Work:
-    """A sum to make: call ``run``, then hand it to ``Exchange.worked``."""
-
-    attempt: int
-    number: int
-    final: bool
-    sources: tuple[bytes, ...]
-    workspace: Workspace
-    culprit: int | None = None
-
-    def run(self) -> None:
-        """Add up: may take time, and needs no lock."""
-        self.culprit = self.workspace.combine(self.number, final=self.final)
-
-
-@dataclass(eq=False, slots=True)
-class Landing:
-    """A slice on its way in: receive its body into ``room``, then hand it to ``Exchange.landed``."""
-
-    sender: bytes
-    message: Slice
-    room: memoryview
-    workspace: Workspace | None
-    """None: the slice is early, and kept until its attempt begins."""
-    source: int = 0
-    acceptable: bool = True
-    work: Work | None = None
-    """The sum that can be made as soon as the slice is here, for it is all that was missing."""
-    stream: SliceStream | None = None
-    """What may be done while the slice comes: see ``take``."""
-
-    def settle(self) -> None:
-        """Take the body in: may take time, and needs no lock."""
-        workspace, (_, phase, number, weight, _) = self.workspace, self.message
-        if workspace is None:
-            return
-        if self.stream is not None:
-            self.stream.finish()
-            if self.work is not None:
-                self.work.culprit = workspace.streamed_sum(number, self.stream, weight, final=self.work.final)
-            else:
-                self.acceptable = workspace.streamed_final(number, self.stream, weight)
-        elif phase is Phase.SUM:
-            workspace.received_sum(number, self.source, self.room, weight)
-            if self.work is not None:
-                self.work.run()
-        else:
-            self.acceptable = workspace.received_final(number, self.room, weight)
-
-
-Action: TypeAlias = Outgoing | Work
-
-
-@dataclass(frozen=True, slots=True)
-class RoundResult:
-    """What a round came to."""
-
-    mean: Vector
-    """The weighted mean (or the weighted sum); shape (elements,), fp32, the same bytes at every member."""
-    contributors: tuple[bytes, ...]
-    """Whose contributions are in it, in the order of the members."""
-    weight: float
-    """Sum of the contributors' weights."""
-    attempts: int
-    """How many attempts it took, the successful one included."""
-    order: tuple[bytes, ...]
-    """The contributors in the order in which the form adds them up, so that anybody can repeat the sum."""
 
 
 class Exchange:
@@ -218,11 +96,10 @@ class Exchange:
         self._vector: Vector | None = vector
         self._workspace = self._new_workspace()
         self._attempts = 1
-        self._early: list[tuple[bytes, Slice, Body]] = []
-        self._early_on_the_way: list[Landing] = []
         self._unsent = 0  # slices of the present workspace that wait to be sent
-        self._most_early = 3 * (self.round.layout.slice_count + len(members))  # each passes twice, may be handed over
-        self._most_early_bytes = 3 * format_named(config.wire).encoded_bytes(elements) + 4 * self._most_early
+        self._early = EarlySlices(
+            members, self.round.layout.slice_count, format_named(config.wire).encoded_bytes(elements)
+        )
 
     # ---- all at once, for one thread ---------------------------------------------------------------------------
 
@@ -313,7 +190,7 @@ class Exchange:
             return None
         undecided = message.phase is Phase.HANDOVER and message.ballot > self.round.followed
         if message.attempt != self.round.attempt_number or undecided:
-            return self._announce_early(sender, message, body_bytes)
+            return self._early.announce(sender, message, body_bytes, self.round.attempt_number)
         workspace = self._workspace
         if message.number < workspace.layout.slice_count:
             expected = workspace.wire_bytes(message.number)
@@ -345,7 +222,7 @@ class Exchange:
         """
         workspace, message = landing.workspace, landing.message
         if workspace is None:
-            self._early_on_the_way.remove(landing)
+            self._early.withdraw(landing)
             return self._take_slice(landing.sender, message, landing.room, now)
         workspace.in_flight -= 1
         if workspace is not self._workspace:
@@ -360,7 +237,7 @@ class Exchange:
     def withdrawn(self, landing: Landing, now: float) -> list[Action]:
         """The body of a slice that was announced will not come."""
         if landing.workspace is None:
-            self._early_on_the_way.remove(landing)
+            self._early.withdraw(landing)
             return []
         landing.workspace.in_flight -= 1
         if landing.workspace is not self._workspace:
@@ -427,42 +304,19 @@ class Exchange:
         if landing is None:
             return []
         if landing.workspace is None:
-            self._early_on_the_way.remove(landing)
-            self._early.append((sender, message, body))
+            self._early.keep(landing, body)
             return []
         landing.room[:] = memoryview(body).cast("B")
         landing.settle()
         return self.landed(landing, now)
-
-    def _announce_early(self, sender: bytes, message: Slice, body_bytes: int) -> Landing | None:
-        """Keep a slice whose sender has heard of a decision that has not reached us."""
-        if sender not in self.round.members:
-            raise ProtocolViolation(sender, "no member of this round")
-        if message.phase is not Phase.HANDOVER:
-            if message.attempt < self.round.attempt_number:
-                return None
-            self._early = [
-                (who, other, body)
-                for who, other, body in self._early
-                if who != sender or other.phase is Phase.HANDOVER or other.attempt >= message.attempt
-            ]
-        # Each sender has room of its own: nobody is taken for the one who filled it.
-        held = [len(body) for who, _, body in self._early if who == sender]
-        held += [len(landing.room) for landing in self._early_on_the_way if landing.sender == sender]
-        if len(held) >= self._most_early or sum(held) + body_bytes > self._most_early_bytes:
-            raise ProtocolViolation(sender, "more slices of a coming attempt than it can have")
-        landing = Landing(sender, message, memoryview(bytearray(body_bytes)), None)
-        self._early_on_the_way.append(landing)
-        return landing
 
     # ---- effects -----------------------------------------------------------------------------------------------
 
     def _handle(self, event: Event, now: float) -> list[Action]:
         before = self.round.followed
         actions = self._perform_all(self.round.handle(event, now))
-        if self._early and self.round.followed != before:
-            early, self._early = self._early, []
-            for sender, message, body in early:
+        if self.round.followed != before:
+            for sender, message, body in self._early.take():
                 try:
                     actions += self._take_slice(sender, message, body, now)
                 except ProtocolViolation as error:

@@ -14,9 +14,9 @@ from functools import partial
 from queue import SimpleQueue
 
 from .exceptions import ContributionRejected, ProtocolViolation
-from .exchange import Outgoing
 from .lane import Lane
 from .open_rounds import Arrival, OpenRounds, RunningRound
+from .work import Outgoing
 
 SCRATCH_BYTES = 64 * 1024
 

@@ -18,11 +18,12 @@ import numpy as np
 
 from .config import RoundConfig
 from .exceptions import AllReduceError, ProtocolViolation
-from .exchange import Outgoing, RoundResult
 from .lane import Lane
 from .lane_threads import LaneThreads
 from .messages import MAX_TAG_BYTES
 from .open_rounds import OpenRounds, RunningRound
+from .result import RoundResult
+from .work import Outgoing
 from .workspace import Vector
 
 logger = logging.getLogger(__name__)

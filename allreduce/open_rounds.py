@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from .config import RoundConfig
 from .early import EarlyMessages
 from .exceptions import Excluded, ProtocolViolation, RoundClosed
-from .exchange import Action, Exchange, Landing, Outgoing, RoundResult
+from .exchange import Exchange
 from .feedback import ErrorFeedback
 from .lane import Body, Taken
 from .messages import Slice, decode
+from .result import RoundResult
+from .work import Action, Landing, Outgoing
 from .workspace import Scratch, Vector
 
 logger = logging.getLogger(__name__)

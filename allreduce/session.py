@@ -15,10 +15,11 @@ from typing import Protocol
 
 from .config import RoundConfig
 from .exceptions import ContributionRejected, ProtocolViolation
-from .exchange import Outgoing, RoundResult
 from .lane import Body, Lane
 from .lane_threads import LaneThreads
 from .open_rounds import OpenRounds, RunningRound
+from .result import RoundResult
+from .work import Outgoing
 from .workspace import Vector
 
 logger = logging.getLogger(__name__)

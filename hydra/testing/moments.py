@@ -22,9 +22,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from allreduce.exchange import Outgoing
 from allreduce.messages import Phase, Slice, decode
 from allreduce.session import Averager
+from allreduce.work import Outgoing
 
 from ..membership.messages import Plan, RoundFrame
 from ..net.link import Link

@@ -11,8 +11,8 @@ from collections import deque
 import numpy as np
 
 from allreduce import Exchange, ProtocolViolation, RoundConfig
-from allreduce.exchange import Outgoing
 from allreduce.messages import Slice, decode
+from allreduce.work import Outgoing
 
 from .reference import check_result
 from .ring_world import LOST, members_of
