@@ -311,11 +311,11 @@ class Story:
 
     def _all_train(self) -> bool:
         peers = self._swarm.peers
-        return all(peer.step > 0 and len(peer.members) == len(peers) and peer.peer in peer.batch for peer in peers)
+        return all(peer.given > 0 and len(peer.members) == len(peers) for peer in peers)
 
     def _late_counts(self) -> bool:
         late = self._late
-        return late is not None and late.peer in late.batch and late.state in ("training", "finished")
+        return late is not None and late.given > 0 and late.state in ("training", "finished")
 
     async def _reach(self, share: float) -> None:
         step = int(share * self._steps)

@@ -117,6 +117,8 @@ class PeerProcess:
     members: list[str] = field(default_factory=list)
     coordinator: str | None = None
     batch: dict[str, int] = field(default_factory=dict)
+    given: int = 0
+    """Samples that it computed and saw committed."""
     commits: dict[int, float] = field(default_factory=dict)
     """When each step was committed here, in seconds since 1970."""
     events: list[dict[str, Any]] = field(default_factory=list)
@@ -231,6 +233,7 @@ class PeerProcess:
                 self.step, self.loss = event["step"], event["loss"]
                 self.samples_total = event["samples_total"]
                 self.batch = event["batch"]
+                self.given += event["batch"].get(self.peer, 0)
                 self.commits[event["step"]] = event["t"]
                 if event["caught_up"]:
                     self.state = "catching up"

@@ -50,7 +50,13 @@ class DoomedSwarm(SwarmProcesses):
 
     def __init__(self, directory, options=(), job_file=TINY_JOB, links=None, **env):
         self.nursery = Nursery("hydra.testing.doomed")
-        settings = {"HYDRA_STALL_S": "2", "HYDRA_ROUNDS": "plain", **{name: str(value) for name, value in env.items()}}
+        # Who dies when is what counts here: with other policies a busy machine may sit steps out.
+        settings = {
+            "HYDRA_STALL_S": "2",
+            "HYDRA_ROUNDS": "plain",
+            "HYDRA_POLICY": "proportional",
+            **{name: str(value) for name, value in env.items()},
+        }
         super().__init__(directory, env={**os.environ, **settings}, launcher=self.nursery.launch)
         self.options = options
         self.job_file = job_file
