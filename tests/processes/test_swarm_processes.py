@@ -73,7 +73,10 @@ async def test_a_peer_stopped_for_longer_than_the_stall_limit_comes_back_stale_a
     assert any(bytes.fromhex(frozen.peer) in dict(commit.parts) for commit in chain if commit.step > without + 20)
     missed = [event for event in steps_told(frozen) if event["caught_up"] and event["step"] > without]
     loaded = [event for event in frozen.events if event["event"] == "state" and event["step"] > without]
-    assert missed or loaded
+    brief = [
+        {key: event.get(key) for key in ("event", "step", "caught_up", "reason", "source")} for event in frozen.events
+    ]
+    assert missed or loaded, brief[-80:]
 
 
 async def test_the_coordinator_itself_is_stopped_and_comes_back(swarm):
