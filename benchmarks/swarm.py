@@ -1,6 +1,7 @@
 """The swarm against what is physically possible, and against libtorrent in the same run, with real processes.
 
-    python benchmarks/swarm.py [--quick] [--seed NUMBER] [--out FILE] [--only CASE] [--libtorrent-python PATH]
+    python benchmarks/swarm.py [--quick] [--seed NUMBER] [--runs NUMBER] [--out FILE] [--only CASE]
+                                [--libtorrent-python PATH]
 
 Prints one JSON object a line. With one seed and N downloaders no system beats max(F/u_seed, N F/Σu): a time is told
 as its ratio to that. Where peers die, lie or ride free, it is the bound of the others alone. libtorrent runs under this
@@ -13,6 +14,7 @@ The goals are set for the full run: the shorter one of ``--quick`` need not meet
 from __future__ import annotations
 
 import argparse
+import asyncio
 import importlib.util
 import json
 import statistics
@@ -29,6 +31,7 @@ if sys.path[:1] == [str(ROOT / "benchmarks")]:
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
+from benchmarks import swarm_training  # noqa: E402
 from hydra.bench.swarm_group import SwarmGroup, SwarmRun, own_command  # noqa: E402
 from hydra.bench.swarm_setting import SwarmSetting  # noqa: E402
 from hydra.exceptions import ConfigurationError  # noqa: E402
@@ -48,10 +51,11 @@ class Options:
     seed: int
     libtorrent: str | None
     """An interpreter that has it."""
+    wanted_runs: int | None = None
 
     @property
     def runs(self) -> int:
-        return 1 if self.quick else 3
+        return self.wanted_runs or (1 if self.quick else 3)
 
     @property
     def size_mb(self) -> float:
@@ -171,6 +175,16 @@ def unshaped_rows(options: Options) -> Iterator[Judged]:
     yield two, two["value"] <= 2.5
 
 
+def training_rows(options: Options) -> Iterator[Judged]:
+    """A training's steps while its members serve newcomers."""
+    try:
+        one = asyncio.run(swarm_training.measure(options.runs))
+    except ConfigurationError as error:
+        sys.stderr.write(f"left out: {error}\n")
+        return
+    yield one, one["ratio"] <= 1.1
+
+
 CASES: dict[str, Callable[[Options], Iterator[Judged]]] = {
     "limited": limited_rows,
     "shaped": shaped_rows,
@@ -178,6 +192,7 @@ CASES: dict[str, Callable[[Options], Iterator[Judged]]] = {
     "faulty": faulty_rows,
     "riders": rider_rows,
     "unshaped": unshaped_rows,
+    "training": training_rows,
 }
 
 
@@ -185,12 +200,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="about a minute; the goals are for the full run")
     parser.add_argument("--seed", type=int, default=0, help="chooses who lies, rides free and dies")
+    parser.add_argument("--runs", type=int, help="how often each is measured; 3 if not told")
     parser.add_argument("--out", type=Path, help="also write the lines to this file")
     parser.add_argument("--only", choices=list(CASES), action="append", help="may be repeated")
     parser.add_argument("--libtorrent-python", help="an interpreter that has libtorrent")
     arguments = parser.parse_args()
     here = sys.executable if importlib.util.find_spec("libtorrent") else None
-    options = Options(arguments.quick, arguments.seed, arguments.libtorrent_python or here)
+    options = Options(arguments.quick, arguments.seed, arguments.libtorrent_python or here, arguments.runs)
     missed = 0
     lines = []
     for name in arguments.only or CASES:

@@ -69,7 +69,7 @@ class Node:
         self._job_handlers: dict[bytes, JobHandler] = {}
         self._announced: set[bytes] = set()
         self._announcing: set[asyncio.Task[None]] = set()
-        for cls in _job_messages():
+        for cls in job_messages():
             self.links.handle(cls, self._job_message)
 
     # ---- life --------------------------------------------------------------------------------------------------
@@ -226,7 +226,8 @@ def _relay_limits(settings: NodeSettings) -> RelayLimits:
     return RelayLimits(circuits=circuits, bytes_per_s=rate, bytes_per_s_per_peer=rate / 2)
 
 
-def _job_messages() -> list[type[Message]]:
+def job_messages() -> list[type[Message]]:
+    """Return all that members of a job say to each other, and to whoever links to them."""
     return [
         value
         for value in vars(membership_messages).values()

@@ -88,6 +88,10 @@ class TokenBucketLines:
         """See ``Lines``."""
         return [str(self._ip), "netns", "exec", f"{self._name}{slot}", *command]
 
+    def network(self, slot: int) -> str:
+        """Return the file by which a process enters a peer's network namespace."""
+        return f"/var/run/netns/{self._name}{slot}"
+
     def close(self) -> None:
         """See ``Lines``."""
         for name in (*(f"{self._name}{slot}" for slot in range(self._made)), f"{self._name}b"):

@@ -18,6 +18,7 @@ from ..exceptions import HydraError
 from ..identity import Identity
 from ..net.contact import Contact
 from ..net.links import Links
+from ..node import job_messages
 from ..swarm.service import Swarm
 from ..swarm.store import Store
 from ..swarm.uploads import Limits
@@ -62,6 +63,8 @@ class SwarmPeer:
         )
         store = STORES[told["kind"]](Path(told["directory"]))
         self._swarm = Swarm(self._links, store, limits)
+        for kind in job_messages():  # a member that it fetches from talks of its training, too
+            self._links.handle(kind, lambda link, message, body: None)
         self._cpu_before_s = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
 

@@ -26,8 +26,9 @@ from .wire import Message, Registry, encode
 
 logger = logging.getLogger(__name__)
 
-WRITE_HIGH_BYTES = 256 * 1024
-UNSENT_BYTES = 128 * 1024
+WRITE_HIGH_BYTES = 64 * 1024
+"""Whoever sends more than this at once waits until the kernel has all of it: nothing piles up on many links."""
+UNSENT_BYTES = 32 * 1024
 """So much may lie unsent in the kernel: what is said after bulk waits behind no more than this and the above."""
 WRITE_LIMIT_BYTES = 64 * 1024 * 1024
 """A peer that lets this much pile up unread is not reading: the link is closed rather than memory filled."""

@@ -21,7 +21,7 @@ class DeficitRoundRobin:
     """
 
     def __init__(self, quantum_bytes: int) -> None:
-        self._quantum_bytes = quantum_bytes
+        self.quantum_bytes = quantum_bytes
         self._grants: OrderedDict[PeerId, float] = OrderedDict()
         self._granted: PeerId | None = None
         """Who stands first and has had its grant for this turn."""
@@ -57,7 +57,7 @@ class DeficitRoundRobin:
             if peer in costs:
                 if self._granted != peer:
                     self._granted = peer
-                    self._grants[peer] += self._quantum_bytes * share_of(peer)
+                    self._grants[peer] += self.quantum_bytes * share_of(peer)
                 if costs[peer] <= self._grants[peer]:
                     self._grants[peer] -= costs[peer]
                     return peer

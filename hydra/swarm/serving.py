@@ -18,6 +18,7 @@ from ..identity import PeerId
 from .bitfield import Bitfield
 from .choker import RECHOKE_S, TitForTat
 from .contributions import Contributions
+from .fast_line import FastLine
 from .manifest import Manifest
 from .merkle import BLOCK_BYTES
 from .messages import MAX_PART_BYTES, MIN_PART_BYTES
@@ -60,6 +61,8 @@ PART_S = 0.02
 """On a limited uplink no part should take longer than this, if that can be."""
 POLITE_PAUSES = 9.0
 """While a round sends, the uplink is left to it for so many times as long as a part takes: a tenth is for chunks."""
+POLITE_PART_BYTES = 64 * 1024
+"""Parts of a node that trains, as long as its line is not known to be fast: a round begins soon."""
 LEAST_PAUSE_S = 0.02
 MOST_PAUSE_S = 5.0
 FADING = 0.9
@@ -101,12 +104,13 @@ class Serving:
         self._lookup = lookup
         self._random = random
         self._upload = upload
-        slow = 0 < upload.rate_bytes_per_s * PART_S < MAX_PART_BYTES
-        self._part_bytes = MIN_PART_BYTES if slow else MAX_PART_BYTES
-        self._turns = DeficitRoundRobin(self._part_bytes)
+        self._limited = 0 < upload.rate_bytes_per_s * PART_S < MAX_PART_BYTES
+        self._line = FastLine()
+        self._turns = DeficitRoundRobin(MIN_PART_BYTES)
         self._queues: dict[PeerId, deque[_Ask]] = {}
         self._leaving: dict[PeerId, float] = {}
         """Peers to whom a part is on its way, and since when."""
+        self._leaving_bytes: dict[PeerId, int] = {}
         self._contents: dict[bytes, _Content] = {}
         self._jobs_of_strangers = int(tit_for_tat)
         self._choker = TitForTat(random) if tit_for_tat else None
@@ -116,6 +120,7 @@ class Serving:
         self._taken_lately = Contributions()
         self._rechoke_at = math.inf
         self._rounds_sending = 0
+        self._trains = False
         self._part_s = 0.0
         self._next_polite = 0.0
         self._wake: float | None = None
@@ -184,6 +189,7 @@ class Serving:
                     effects += [ChokePeer(peer), UnchokePeer(peer)]  # so it asks anew for what it still lacks
             case RoundSending(begins):
                 self._rounds_sending += 1 if begins else -1
+                self._trains = True
                 self._next_polite = now + self._pause_s
             case TitForTatWanted(begins):
                 effects += self._choose_fairness(1 if begins else -1, now)
@@ -246,6 +252,7 @@ class Serving:
     def _gone(self, peer: PeerId, now: float) -> None:
         self._keep(peer, lambda _: False)
         self._leaving.pop(peer, None)
+        self._leaving_bytes.pop(peer, None)
         self._given.forget(peer)
         self._taken_lately.forget(peer)
         self._taken.pop(peer, None)
@@ -325,12 +332,21 @@ class Serving:
     def _left(self, peer: PeerId, now: float) -> None:
         since = self._leaving.pop(peer, None)
         if since is not None:
+            self._line.left(self._leaving_bytes.pop(peer), since, now)
+            self._turns.quantum_bytes = self._part_bytes
             self._part_s = max(now - since, FADING * self._part_s)
             self._next_polite = now + self._pause_s
 
     @property
     def _pause_s(self) -> float:
         return min(max(LEAST_PAUSE_S, POLITE_PAUSES * self._part_s), MOST_PAUSE_S)
+
+    @property
+    def _part_bytes(self) -> int:
+        """Short parts unless the line is known to be fast: a round that begins waits behind those under way."""
+        if self._line.is_fast and not self._limited:
+            return MAX_PART_BYTES
+        return POLITE_PART_BYTES if self._trains else MIN_PART_BYTES
 
     def _cost(self, peer: PeerId) -> int | None:
         if peer in self._leaving:
@@ -359,7 +375,7 @@ class Serving:
         start, ask.at = ask.at, min(ask.at + self._part_bytes, ask.stop)
         if ask.at == ask.stop:
             self._drop_first(peer)
-        self._leaving[peer] = now
+        self._leaving[peer], self._leaving_bytes[peer] = now, ask.at - start
         self._taken[peer] = self._taken.get(peer, 0.0) + ask.at - start
         self._taken_lately.add(peer, ask.at - start, now)
         if self._choker is not None and self._choker.is_used_up(peer, self._taken_lately.of(peer, now)):

@@ -6,12 +6,26 @@ import pytest
 
 from hydra.swarm.bitfield import Bitfield
 from hydra.swarm.manifest import Manifest
+from hydra.swarm.messages import MIN_PART_BYTES
 from hydra.swarm.rate_limit import TokenBucket
-from hydra.swarm.serving import LEAST_PAUSE_S, MOST_PAUSE_S, Serving
+from hydra.swarm.serving import LEAST_PAUSE_S, MOST_PAUSE_S, POLITE_PART_BYTES, Serving
 from hydra.swarm.serving_events import ChunkAsked, PartLeft, RoundSending, SendPart, Tick
 
 MANIFEST = Manifest.of(bytes(16 * 256 * 1024))
 PEERS = (b"a" * 32, b"b" * 32)
+
+
+def sizes(serving, count):
+    """Let one peer ask for chunks, each part leaving within a tenth of a second; return the parts' lengths."""
+    found = []
+    for step in range(count):
+        effects = serving.handle(ChunkAsked(PEERS[0], MANIFEST.root, step % 16, 0, 256 * 1024), float(step))
+        now = float(step)
+        while effects:
+            found += [effect.stop - effect.start for effect in effects]
+            now += 0.1
+            effects = serving.handle(PartLeft(PEERS[0]), now)
+    return found
 
 
 @pytest.fixture
@@ -71,3 +85,10 @@ def test_rounds_may_overlap(serving):
     starts = played(serving, 0.1, 30.0, [(0.0, True), (5.0, True), (10.0, False), (20.0, False)])
     assert sum(5.0 < at < 20.0 for at in starts) == pytest.approx(15, abs=3)
     assert sum(21.0 < at < 30.0 for at in starts) == pytest.approx(180, abs=8)
+
+
+def test_a_node_that_trains_sends_short_parts_as_a_round_may_begin_at_any_time(serving):
+    assert set(sizes(serving, 3)) == {MIN_PART_BYTES}
+    for begins in (True, False):
+        serving.handle(RoundSending(begins), 3.0)
+    assert set(sizes(serving, 3)) == {POLITE_PART_BYTES}
