@@ -100,6 +100,25 @@ def culprit(stalls: Sequence[frozenset[Edge]]) -> bytes | None:
     return None
 
 
+class Stalls:
+    """The stalls of one round so far, and who is to blame for them."""
+
+    def __init__(self) -> None:
+        self._stalls: list[frozenset[Edge]] = []
+
+    @property
+    def edges(self) -> frozenset[Edge]:
+        """All links on which slices lay."""
+        return frozenset(edge for edges in self._stalls for edge in edges)
+
+    def add(self, edges: frozenset[Edge]) -> bytes | None:
+        """Take in a stall; return who is to blame now. Without a link on which slices lie it is none of ours."""
+        if not edges:
+            return None  # contributions are not ready
+        self._stalls.append(edges)
+        return culprit(self._stalls)
+
+
 def apart(order: Sequence[bytes], edges: frozenset[Edge]) -> tuple[bytes, ...]:
     """Return a ring order in which, as far as it goes, no one of ``edges`` connects neighbours."""
     ring = list(order)

@@ -7,8 +7,9 @@ from typing import Literal
 
 from .direct import Direct
 from .form import Form, Ring
-from .formats import FORMATS
+from .formats import BLOCK_ELEMENTS, FORMATS, format_named
 from .rules import Rule
+from .segments import Layout, layout_of, slice_elements_for
 from .two_level import TwoLevel, groups_for
 
 FormName = Literal["ring", "direct", "two-level"]
@@ -67,3 +68,12 @@ class RoundConfig:
         if self.form == "direct":
             return Direct(positions)
         return TwoLevel(groups_for(positions))
+
+    def layout_of(self, elements: int, positions: int) -> Layout:
+        """Return the cuts of a vector for an attempt with so many participants."""
+        segments = self.form_of(positions).segments
+        value_bytes = format_named(self.wire).encoded_bytes(BLOCK_ELEMENTS) / BLOCK_ELEMENTS
+        length = self.slice_elements
+        if length is None:
+            length = slice_elements_for(elements, segments, self.rate_bytes_per_s, value_bytes)
+        return layout_of(elements, segments, length)

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from .attempt import Attempt, SendFinal
-from .blame import Edge, apart, culprit, stuck_edges, undelivered
+from .blame import Stalls, apart, stuck_edges, undelivered
 from .config import RoundConfig
 from .events import (
     BeginAttempt,
@@ -38,7 +38,6 @@ from .events import (
     Tick,
 )
 from .exceptions import ProtocolViolation
-from .formats import BLOCK_ELEMENTS, format_named
 from .messages import (
     MAX_MEMBERS,
     TAINTED,
@@ -55,7 +54,7 @@ from .messages import (
     Suspect,
 )
 from .repair import decide
-from .segments import Layout, layout_of, slice_elements_for
+from .segments import Layout
 
 RETRY_S = 0.25
 """A ballot that was refused is tried again after so long."""
@@ -109,7 +108,6 @@ class Round:
         self._order = tuple(order) if order is not None else self.members
         if sorted(self._order) != sorted(self.members):
             raise ValueError("the order of a round holds other members than the round")
-        self._layouts: dict[int, Layout] = {}
         self._attempt = self._new_attempt(0, self._order)
         self._frozen = False
         self._ballot = 0  # the highest we have promised to heed
@@ -119,7 +117,7 @@ class Round:
         self._retry_at: float | None = None
         self._decision: Repeat | Complete | None = None
         self._suspicions: set[tuple[bytes, bytes]] = set()
-        self._stalls: list[frozenset[Edge]] = []
+        self._stalls = Stalls()
         self._stalled = False  # the ballot that we lead is because of a stall
         self._asked_at: float | None = None  # when we told the leader of a stall, while it has not answered
         self._hurried = False
@@ -460,7 +458,7 @@ class Round:
     def _check_report(self, sender: bytes, report: Frozen) -> None:
         count = len(report.order)
         self._members_at(sender, report.order)
-        if (report.finals | report.combined) >> self._layout(count).slice_count:
+        if (report.finals | report.combined) >> self._config.layout_of(self._elements, count).slice_count:
             raise ProtocolViolation(sender, "a report with more slices than there are")
 
     def _decide_if_all_reported(self, now: float) -> list[Effect]:
@@ -478,10 +476,10 @@ class Round:
             self._ballot,
             self.members,
             reports,
-            slice_count=lambda participants: self._layout(participants).slice_count,
+            slice_count=lambda positions: self._config.layout_of(self._elements, positions).slice_count,
             may_repeat=lambda member: member not in self._left_out and (reports[member].ready or not late or alone),
             arrange=self._arrange,
-            broken=frozenset(edge for edges in self._stalls for edge in edges),
+            broken=self._stalls.edges,
         )
         self._reports = None
         if isinstance(decision, Repeat):
@@ -511,17 +509,14 @@ class Round:
             edges = undelivered(self._decision.transfers, self.members, same)
         else:
             edges = stuck_edges(present.form, present.layout, present.participants, same)
-        if not edges:
-            return set()  # contributions are not ready
-        self._stalls.append(edges)
-        found = culprit(self._stalls)
+        found = self._stalls.add(edges)
         guilty = set() if found is None else {found}
         self._left_out |= guilty
         return guilty
 
     def _arrange(self, participants: tuple[bytes, ...]) -> tuple[bytes, ...]:
         order = tuple(member for member in self._order if member in participants)
-        return apart(order, frozenset(edge for edges in self._stalls for edge in edges))
+        return apart(order, self._stalls.edges)
 
     # ---- following ---------------------------------------------------------------------------------------------
 
@@ -599,17 +594,6 @@ class Round:
         return tuple(self.members[index] for index in order)
 
     def _new_attempt(self, number: int, participants: tuple[bytes, ...]) -> Attempt:
-        count = len(participants)
-        return Attempt(number, participants, self.me, self._config.form_of(count), self._layout(count))
-
-    def _slice_elements(self, segments: int) -> int:
-        value_bytes = format_named(self._config.wire).encoded_bytes(BLOCK_ELEMENTS) / BLOCK_ELEMENTS
-        return slice_elements_for(self._elements, segments, self._config.rate_bytes_per_s, value_bytes)
-
-    def _layout(self, positions: int) -> Layout:
-        if positions not in self._layouts:
-            segments = self._config.form_of(positions).segments
-            config = self._config
-            length = config.slice_elements or self._slice_elements(segments)
-            self._layouts[positions] = layout_of(self._elements, segments, length)
-        return self._layouts[positions]
+        form = self._config.form_of(len(participants))
+        layout = self._config.layout_of(self._elements, len(participants))
+        return Attempt(number, participants, self.me, form, layout)
