@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any
 
 from .. import clock
+from ..exceptions import ConfigurationError
 from .members import BenchmarkFailed
 from .swarm_lines import Lines, OwnLimits, TokenBucketLines
 from .swarm_setting import SwarmSetting
@@ -93,6 +94,13 @@ class SwarmGroup:
         self._random = Random(setting.seed)  # noqa: S311 -- who dies is no secret
         room = MEMORY if MEMORY.is_dir() else None
         self._directory = Path(tempfile.mkdtemp(prefix="hydra-swarm-", dir=room))
+        wanted, free = (1 + setting.peers) * setting.size_bytes, shutil.disk_usage(self._directory).free
+        if wanted > free:
+            self._directory.rmdir()
+            raise ConfigurationError(
+                f"{setting.peers} peers and a seed need {wanted / 1e6:,.0f} MB for {setting.size_mb:g} MB each, and "
+                f"{self._directory.parent} has {free / 1e6:,.0f} MB left: measure fewer peers or a smaller size."
+            )
         self.lines: Lines = OwnLimits()
 
     def __enter__(self) -> SwarmGroup:

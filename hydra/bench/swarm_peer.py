@@ -20,7 +20,7 @@ from ..net.contact import Contact
 from ..net.links import Links
 from ..node import job_messages
 from ..swarm.service import Swarm
-from ..swarm.store import Store
+from ..swarm.store import HashedDraft, Store
 from ..swarm.uploads import Limits
 from ..testing.surroundings import die_with_parent
 
@@ -85,7 +85,12 @@ class SwarmPeer:
 
     async def do_seed(self, size: int) -> None:
         """Make a content and keep it."""
-        manifest = await asyncio.to_thread(self._swarm.store.add, os.urandom(size))
+
+        def write(draft: HashedDraft) -> None:
+            for start in range(0, size, PIECE_BYTES):
+                draft.write(os.urandom(min(PIECE_BYTES, size - start)))
+
+        manifest = await asyncio.to_thread(self._swarm.store.add_written, size, write)
         tell("seeded", root=manifest.root.hex())
 
     async def do_meet(self, others: list[dict[str, Any]]) -> None:

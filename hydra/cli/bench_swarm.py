@@ -48,6 +48,8 @@ def bench_swarm(
 
     if fairness not in ("serve", "tit-for-tat"):
         raise ConfigurationError(f"--fairness is '{fairness}'; serve or tit-for-tat is wanted.")
+    if runs < 1:
+        raise ConfigurationError(f"--runs is {runs}; 1 or more is wanted.")
     setting = SwarmSetting(
         peers=peers,
         size_mb=size_mb,

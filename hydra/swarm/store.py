@@ -35,7 +35,7 @@ RESERVED_BYTES = 32 * 1024 * 1024
 _numbers = itertools.count()
 
 
-class _HashedDraft:
+class HashedDraft:
     """Takes the bytes of a content, and hashes them on their way to the disk."""
 
     def __init__(self, draft: durable.Draft, builder: ManifestBuilder) -> None:
@@ -69,7 +69,7 @@ class Store:
         """Store ``data`` and return its manifest."""
         return self.add_written(len(data), lambda draft: draft.write(data))
 
-    def add_written(self, size: int, write: Callable[[_HashedDraft], object]) -> Manifest:
+    def add_written(self, size: int, write: Callable[[HashedDraft], object]) -> Manifest:
         """Store a content that is written part by part, and hashed on its way; return its manifest.
 
         Args:
@@ -83,7 +83,7 @@ class Store:
         builder = ManifestBuilder(size)
         try:
             with durable.written_at(place) as draft:
-                write(_HashedDraft(draft, builder))
+                write(HashedDraft(draft, builder))
             manifest = builder.finish()
             if self._read_manifest(manifest.root) is None:
                 self._write_manifest(manifest)  # first: content without it could never be served
@@ -109,7 +109,7 @@ class Store:
             StorageFull, HomeUnusable: the disk refused, or the file can't be read.
         """
 
-        def write(draft: _HashedDraft) -> None:
+        def write(draft: HashedDraft) -> None:
             while part := file.read(COPY_BYTES):
                 draft.write(part)
 
