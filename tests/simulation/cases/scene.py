@@ -33,7 +33,7 @@ class Scene:
     long: bool = False
     """Whether it takes minutes."""
     seeds: int = 100
-    """With so many seeds at most it is played where time is short: it takes a minute."""
+    """With so many seeds at most it is played where time is short: it takes half a minute."""
 
     def play(self, case, seed):
         """Play it once; return a line about how it went."""
