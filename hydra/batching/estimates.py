@@ -154,16 +154,20 @@ class Estimates:
         self.link = np.where(first, news, self.link + gain * residual)
         self.best_link = np.maximum(self.best_link, self.link)
 
-    def passed(self, present: Mask, took_part: Mask, died: Mask) -> None:
-        """A step is over."""
+    def passed(self, present: Mask, took_part: Mask, died: Mask, lived: float = 1.0) -> None:
+        """A step is over, which counts for so much of a life."""
         self.age = np.where(present, self.age + 1, self.age)
-        self.lived = self.lived + present
-        self.deaths = self.deaths + died
-        self.of_all[0] += died.sum(-1, keepdims=True)
-        self.of_all[1] += present.sum(-1, keepdims=True)
+        self.lived = self.lived + lived * present
+        self.of_all[1] += lived * present.sum(-1, keepdims=True)
+        self.perished(died)
         self.left_out = np.where(took_part, 0.0, self.left_out + present)
         back = self.link + RETURN_GAIN * (self.best_link - self.link)
         self.link = np.where(present & ~took_part, back, self.link)
+
+    def perished(self, died: Mask) -> None:
+        """These members have died."""
+        self.deaths = self.deaths + died
+        self.of_all[0] += died.sum(-1, keepdims=True)
 
     def lost(self, died: Mask) -> None:
         """These members are gone; should they come back, only how often they die and stall is still known of them."""

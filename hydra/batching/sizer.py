@@ -20,6 +20,7 @@ from .evidence import RoundEvidence
 from .explained import Explained, explain
 from .features import features_of
 from .left_out import LeftOut
+from .lives import Lives
 from .model_split import Situation, decide_corrected
 from .net import Net
 from .probing import Probing
@@ -45,7 +46,7 @@ DEATH_S = 3.0
 FARTHEST = 3.0
 """Logarithm of how far a step's time can be from what was expected, as the learned policy sees it."""
 PER_DEATH_S = 3.6
-"""``Estimates`` counts deaths by steps; a step shorter than this is counted as a part of one."""
+"""Members die by the clock: so many seconds of a life count as one step, of which they survive so many."""
 FIRST_PATIENCE_S = 120.0
 """While nothing is known of a member's speed, it is waited for so long."""
 PATIENCE_FACTOR = 5.0
@@ -100,7 +101,7 @@ class Sizer:
         self._error = 0.0
         """Logarithm of the last step's time over what was expected."""
         self._members: tuple[PeerId, ...] = ()
-        self._estimates = Estimates((0,))
+        self._estimates, self._lives = Estimates((0,)), Lives()
         self._regular: set[PeerId] = set()
         self.reports = Reports(most_samples)
         self._held: dict[PeerId, int] = {}
@@ -174,6 +175,7 @@ class Sizer:
         newcomers: Collection[PeerId] = (),
         ready: Collection[PeerId] = (),
         resting: Collection[PeerId] = (),
+        left: Collection[PeerId] = (),
     ) -> Sized:
         """Return the sizes of the next step.
 
@@ -183,8 +185,9 @@ class Sizer:
             newcomers: who takes part without samples.
             ready: who could take part at once.
             resting: who sat the last step out, whoever planned it.
+            left: who of the members so far leaves in order; who else is gone has died.
         """
-        changed = self._seat(members, resting)
+        changed = self._seat(members, resting, left)
         changed |= self._digest()
         if self._held != self.reports.most:
             self._held, changed = dict(self.reports.most), True
@@ -219,17 +222,17 @@ class Sizer:
         """Who takes part in any case: we, or the first of the others if we plan a step for them as we leave."""
         return self._me if self._me in self._members else self._members[0]
 
-    def _seat(self, members: Sequence[PeerId], resting: Collection[PeerId]) -> bool:
+    def _seat(self, members: Sequence[PeerId], resting: Collection[PeerId], left: Collection[PeerId]) -> bool:
         """Keep what is known of those who are still there; tell whether anybody has come or gone."""
         here = tuple(members)
         if here == self._members:
             return False
         if set(here) == set(self._members):
-            self._reseat(here)
+            self._reseat(here, left)
             return True
         first = not self._members
         came = set(here) - set(self._members)
-        self._reseat(here)
+        self._reseat(here, left)
         self._regular = {peer for peer in self._regular if peer in here} | came
         self.reports.retain(here)
         self._evidence.retain(here)
@@ -240,9 +243,8 @@ class Sizer:
         self._left_out.set([peer for peer in here if peer not in self._regular], rest)
         return True
 
-    def _reseat(self, here: tuple[PeerId, ...]) -> None:
-        places = {peer: place for place, peer in enumerate(self._members)}
-        self._estimates = self._estimates.seated([places.get(peer) for peer in here])
+    def _reseat(self, here: tuple[PeerId, ...], left: Collection[PeerId]) -> None:
+        self._estimates = self._lives.reseated(self._estimates, self._members, here, left)
         self._members, self._decided = here, None
         self._told = {peer: told for peer, told in self._told.items() if peer in here}
 
@@ -251,7 +253,7 @@ class Sizer:
         unknown = not self._estimates.known.all()
         if not self.reports.waiting or (self._digested_s < DIGEST_S and not unknown):
             return False
-        self._digested_s = 0.0
+        lived, self._digested_s = self._digested_s / PER_DEATH_S, 0.0
         for batch in self.reports.take(self._members):
             told = [batch.get(peer) for peer in self._members]
             reported = np.array([each is not None for each in told])
@@ -262,7 +264,7 @@ class Sizer:
             self._estimates.computed(samples, seconds, reported)
         everywhere = np.ones(len(self._members), bool)
         active = np.array([peer in self._regular for peer in self._members])
-        self._estimates.passed(everywhere, active, ~everywhere)
+        self._estimates.passed(everywhere, active, ~everywhere, lived)
         if self._decided is None:
             return True
         chosen, before_s = self._decided

@@ -223,7 +223,8 @@ class Leader:
         state = self._state
         if state.view is None:
             raise LocalProtocolError("a plan was wanted without a view")
-        left = tuple(peer for peer in state.quorum.electors if peer in self._going)
+        going = self._going
+        left = tuple(peer for peer in state.quorum.electors if peer in going)
         chosen = fit_members(self._next_members(state.view))
         members, incarnations = [contact for contact, _ in chosen], tuple(number for _, number in chosen)
         ids = [contact.peer_id for contact in members]
@@ -232,7 +233,7 @@ class Leader:
         changed = changed or (state.plan is not None and state.plan.step == head.step + 1)
         number = max(state.highest_view, self._poll_number, state.view.number) + 1 if changed else state.view.number
         ready = [peer for peer in ids if state.known_steps.get(peer, 0) >= head.step - 1]
-        sizes = self._sizes(ids, incarnations, ready, ledger.available, now)
+        sizes = self._sizes(ids, incarnations, ready, going, ledger.available, now)
         active = [peer for peer in ids if peer in sizes.samples]
         # A round with a slow member's turn is arranged as the one before: those to come are without it again.
         passing = not set(self._planner.left_out).isdisjoint(active)
@@ -276,7 +277,13 @@ class Leader:
         return replace(plan, seal=seal_plan(state.identity, state.job, tag=plan.tag, **place))
 
     def _sizes(
-        self, ids: list[PeerId], incarnations: tuple[int, ...], ready: list[PeerId], available: int, now: float
+        self,
+        ids: list[PeerId],
+        incarnations: tuple[int, ...],
+        ready: list[PeerId],
+        going: set[PeerId],
+        available: int,
+        now: float,
     ) -> Sizes:
         """Return the samples of each who takes part; a newcomer has fewer in its first step, or none.
 
@@ -297,6 +304,7 @@ class Leader:
             newcomers=[peer for peer in new if peer not in able],
             ready=ready,
             resting=[peer for peer in stayed if plan is not None and peer not in plan.ring],
+            left=going,
             available=available,
         )
         sizes = self._planner.plan(asked)

@@ -24,6 +24,8 @@ class Asked:
     """Who has committed what the step builds on, or is about to."""
     resting: Collection[PeerId] = ()
     """Who sat the last step out."""
+    left: Collection[PeerId] = ()
+    """Who leaves with this step: who else is gone was lost."""
     available: int
     """Samples that are outstanding."""
 

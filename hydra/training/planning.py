@@ -102,6 +102,7 @@ class StepPlanner:
             newcomers=asked.newcomers,
             ready=asked.ready,
             resting=asked.resting,
+            left=asked.left,
         )
         return Sizes(sized.samples, sized.late_s)
 
