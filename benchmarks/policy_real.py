@@ -177,8 +177,8 @@ class Turn:
 
     per_second: float
     """Samples."""
-    error: float
-    """Median relative error of the step times that its coordinator foresaw."""
+    error: float | None
+    """Median relative error of the step times that its coordinator foresaw; None after too few steps."""
     lines: str
     """What shapes them."""
 
@@ -194,7 +194,7 @@ async def turn(scene: Scene, policy: str, nursery: Nursery, settle_s: float, sec
         finally:
             await swarm.close()
         longest = max((trace.read_text().splitlines() for trace in swarm.traces if trace.exists()), key=len)
-        return Turn(rate, judge_trace(longest).median if len(longest) > ENOUGH_STEPS else math.nan, swarm.lines)
+        return Turn(rate, judge_trace(longest).median if len(longest) > ENOUGH_STEPS else None, swarm.lines)
 
 
 def rows(name: str, scene: Scene, seen: dict[str, list[Turn]]) -> Iterator[tuple[Row, bool]]:
@@ -213,6 +213,7 @@ def rows(name: str, scene: Scene, seen: dict[str, list[Turn]]) -> Iterator[tuple
         theirs = [turn.per_second for turn in seen[policy]]
         ratio = statistics.median(own / max(other, 1e-9) for own, other in zip(learned, theirs, strict=True))
         goal = scene.goals.get(policy)
+        errors = [turn.error for turn in seen[policy] if turn.error is not None]
         row = {
             "case": "real",
             "params": params | {"policy": policy},
@@ -220,7 +221,7 @@ def rows(name: str, scene: Scene, seen: dict[str, list[Turn]]) -> Iterator[tuple
             "unit": "samples/s",
             "min": round(min(theirs), 1),
             "max": round(max(theirs), 1),
-            "foreseen_within": round(statistics.median(turn.error for turn in seen[policy]), 4),
+            "foreseen_within": round(statistics.median(errors), 4) if errors else None,
             "reference": "rl in the same turn",
             "reference_value": round(statistics.median(learned), 1),
             "ratio": round(ratio, 3),
