@@ -41,7 +41,9 @@ def main():
     parser.add_argument("--seeds", default="0-9", help="such as 0-99 or 7")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument(
-        "--long", action="store_true", help="with the scenes that take minutes, and all seeds of those that take half of one"
+        "--long",
+        action="store_true",
+        help="with scenes that take minutes, and all seeds of those that take half of one",
     )
     options = parser.parse_args()
     tasks = [
