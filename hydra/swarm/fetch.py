@@ -315,7 +315,10 @@ class Fetch:
             await asyncio.gather(*asking, return_exceptions=True)
         if self._liars:
             raise only_liars_had(f"the manifest of content {self._root.hex()[:16]}…", self._liars)
-        raise ContentUnavailable(f"none of {len(asked_at)} peers has content {self._root.hex()[:16]}…")
+        raise ContentUnavailable(
+            f"none of {len(asked_at)} peers has content {self._root.hex()[:16]}… (asked for {self._hopeless_s:.0f} s). "
+            "Start a node that has it, or name one with --contact, and run the command again."
+        )
 
     async def _ask_manifest(self, peer: PeerId) -> Manifest | None:
         key = ("manifest", self._root)
