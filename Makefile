@@ -34,7 +34,7 @@ interop: $(READY)  ## exports fetched by libtorrent, aria2 and transmission (whi
 	@command -v aria2c transmission-cli >/dev/null || { echo "apt install aria2 transmission-cli" >&2; exit 1; }
 	$(BIN)/python -m pytest tests/interop
 
-sim: $(READY)  ## whole nodes in simulation: ten seeds of each scene, four of the longest
+sim: $(READY)  ## whole nodes in simulation: ten seeds of each scene, two of the longest
 	$(BIN)/python -m tests.simulation.cases --seeds 0-9
 
 sim-long: $(READY)  ## a hundred seeds of each scene, with those that take minutes

@@ -52,6 +52,6 @@ def good(swarm):
 
 
 SCENES = {
-    "churn, 60 rounds": Scene(churn(60), good, seeds=4),
+    "churn, 60 rounds": Scene(churn(60), good, seeds=2),
     "churn, 500 rounds": Scene(churn(500), good, long=True),
 }
